@@ -1,0 +1,81 @@
+// What the benchmark programs share: times, medians, the machine's limits.
+//
+// Machines are shared and noisy. Everything that is compared is therefore measured in one run, interleaved, and reported as
+// the median of the ratios.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernels/backend.h"
+
+namespace linnet::bench {
+
+/// Seconds that `body` takes.
+template <class Body>
+double Seconds(const Body& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+inline double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+inline Tensor RandomTensor(const Shape& shape, uint64_t seed, float scale = 1) {
+  const Tensor t = Tensor::Empty(shape);
+  Random random(seed);
+  for (Dim i = 0; i < t.size(); ++i) t.data()[i] = scale * static_cast<float>(2 * random.Uniform() - 1);
+  return t;
+}
+
+/// The peak of matrix products: 2048 x 2048 x 2048 by oneDNN, as flop/s.
+class GemmPeak {
+ public:
+  explicit GemmPeak(DType type)
+      : a_(InType(RandomTensor({kSize, kSize}, 1), type)),
+        b_(InType(RandomTensor({kSize, kSize}, 2), type)),
+        c_(Tensor::Empty({kSize, kSize})) {}
+  double Measure() const {
+    const double seconds = Seconds([&] { Backend::For(Device::kCpu).MatMul(a_, false, b_, true, c_, false); });
+    return 2.0 * kSize * kSize * kSize / seconds;
+  }
+
+ private:
+  static constexpr Dim kSize = 2048;
+  static Tensor InType(const Tensor& x, DType type) {
+    const Tensor y = Tensor::Empty(x.shape(), type);
+    Backend::For(Device::kCpu).Convert(x, y);
+    return y;
+  }
+  Tensor a_, b_, c_;
+};
+
+/// Resident memory of this process in bytes.
+inline size_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  size_t total = 0, resident = 0;
+  statm >> total >> resident;
+  return resident * 4096;
+}
+
+inline std::string CpuName() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+inline nlohmann::json Machine() { return {{"cpu", CpuName()}, {"threads", Threads()}}; }
+
+}  // namespace linnet::bench

@@ -1,0 +1,49 @@
+// The one thread pool (OpenMP's) behind one loop.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+
+namespace linnet {
+
+/// Physical cores that this process may run on (hyper-threads of one core count once); at least 1.
+int PhysicalCores();
+
+/// Threads that ParallelFor and the matrix products use; PhysicalCores() until SetThreads is called.
+int Threads();
+
+/// Sets the number of threads, capped at PhysicalCores(): more of them only get in each other's way. Returns the
+/// number in force. Throws Error if `threads` < 1.
+int SetThreads(int threads);
+
+/// How many parts ParallelFor cuts `n` items into if a part is to have at least `grain` of them.
+inline int Parts(int64_t n, int64_t grain) {
+  return static_cast<int>(std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, Threads()));
+}
+
+namespace internal {
+using PartFn = void (*)(const void* body, int part, int64_t begin, int64_t end);
+void RunParts(int64_t n, int parts, const void* body, PartFn call);
+}  // namespace internal
+
+/// Calls body(part, begin, end) for `parts` consecutive ranges that cover [0, n), one thread each. The ranges depend on
+/// n and parts alone, so a sum over per-part results is reproducible.
+template <class Body>
+void ParallelParts(int64_t n, int parts, const Body& body) {
+  if (parts == 1) {
+    body(0, int64_t{0}, n);
+    return;
+  }
+  internal::RunParts(n, parts, std::addressof(body), [](const void* b, int part, int64_t begin, int64_t end) {
+    (*static_cast<const Body*>(b))(part, begin, end);
+  });
+}
+
+/// Calls body(begin, end) for ranges that cover [0, n), each of at least `grain` items, in parallel.
+template <class Body>
+void ParallelFor(int64_t n, int64_t grain, const Body& body) {
+  ParallelParts(n, Parts(n, grain), [&](int, int64_t begin, int64_t end) { body(begin, end); });
+}
+
+}  // namespace linnet

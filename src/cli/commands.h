@@ -1,0 +1,14 @@
+// The commands of the program. Each Add function lives in the file of its name and adds one subcommand: its
+// options, an example, and a callback that does the work and throws Error if it cannot.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace linnet {
+
+void AddTrain(CLI::App& app);
+void AddGenerate(CLI::App& app);
+void AddLogits(CLI::App& app);
+void AddInfo(CLI::App& app);
+
+}  // namespace linnet

@@ -1,0 +1,218 @@
+// linnet generate: continues a text. Text goes to stdout as it is generated, everything else to stderr. A
+// pipe receives the bytes that the model produced; a terminal receives whole characters and no control codes
+// but tabs and line ends.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/model_options.h"
+#include "infer/generator.h"
+#include "text/utf8.h"
+
+namespace linnet {
+namespace {
+
+std::atomic<bool> interrupted = false;
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
+
+/// The first Ctrl-C ends the generation in an orderly way; the second ends the program.
+void HandleInterrupt() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+}
+
+struct CommandOptions {
+  ModelOptions model;
+  std::string prompt, prompt_file;
+  CLI::Option* prompt_given = nullptr;
+  GenerateOptions generate;
+  CLI::Option* seed_given = nullptr;
+  bool stream = true, echo = false, stats = false, json = false;
+};
+
+std::string ReadStandardInput() {
+  std::string text;
+  char buffer[1 << 16];
+  while (const size_t n = std::fread(buffer, 1, sizeof buffer, stdin)) text.append(buffer, n);
+  Check(!std::ferror(stdin), "standard input: reading failed");
+  return text;
+}
+
+std::string ReadPrompt(const CommandOptions& options) {
+  if (*options.prompt_given) return options.prompt;
+  if (options.prompt_file == "-") return ReadStandardInput();
+  if (!options.prompt_file.empty()) return ReadFile(options.prompt_file);
+  return isatty(STDIN_FILENO) ? "" : ReadStandardInput();
+}
+
+/// Where the generated text goes: to stdout at once, or into a string.
+class Output {
+ public:
+  explicit Output(const CommandOptions& options)
+      : utf8_(ModeFor(options)), streams_(options.stream && !options.json) {}
+
+  bool streams() const { return streams_; }
+  void Push(std::string_view piece) { Put(utf8_.Push(piece)); }
+  /// Ends the text and returns it, if it was not streamed.
+  const std::string& Finish() {
+    Put(utf8_.Finish());
+    return text_;
+  }
+
+ private:
+  static Utf8Stream::Mode ModeFor(const CommandOptions& options) {
+    if (options.json) return Utf8Stream::Mode::kValid;
+    return isatty(STDOUT_FILENO) ? Utf8Stream::Mode::kTerminal : Utf8Stream::Mode::kRaw;
+  }
+
+  void Put(const std::string& text) {
+    if (!streams_) {
+      text_ += text;
+    } else if (!text.empty()) {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      Check(std::fflush(stdout) == 0, "standard output: writing failed");
+    }
+  }
+
+  Utf8Stream utf8_;
+  bool streams_;
+  std::string text_;
+};
+
+const char* Name(Generation::End end) {
+  switch (end) {
+    case Generation::End::kLength:
+      return "length";
+    case Generation::End::kStopString:
+      return "stop";
+    case Generation::End::kEndOfText:
+      return "end of text";
+    case Generation::End::kInterrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+void PrintStats(const Generation& result, uint64_t seed) {
+  fmt::print(
+      stderr,
+      "prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s; ended by: {}; seed {}\n",
+      result.prompt_tokens, result.prompt_tokens_per_second(), result.tokens, result.tokens_per_second(),
+      Name(result.end), seed);
+}
+
+void PrintJson(const std::string& text, const Generation& result, uint64_t seed) {
+  const nlohmann::ordered_json object = {{"text", text},
+                                         {"end", Name(result.end)},
+                                         {"prompt_tokens", result.prompt_tokens},
+                                         {"tokens", result.tokens},
+                                         {"prompt_tokens_per_s", result.prompt_tokens_per_second()},
+                                         {"tokens_per_s", result.tokens_per_second()},
+                                         {"seed", seed}};
+  fmt::print("{}\n", object.dump());
+}
+
+void RunGenerate(CommandOptions& options) {
+  const LoadedModel model = options.model.Load();
+  const auto named = model.metadata.find("tokenizer");
+  const auto tokenizer =
+      TokenizerOf(options.model.path, named == model.metadata.end() ? "" : named->second, model.vocab());
+  const std::string prompt = ReadPrompt(options);
+  std::vector<int> tokens = tokenizer->Encode(prompt);
+  if (!*options.seed_given) options.generate.seed = std::random_device{}();
+
+  Output output(options);
+  Progress reading("reading the prompt"), generating("generating");
+  const auto prompt_tokens = static_cast<int64_t>(tokens.size());
+  options.generate.on_text = [&](std::string_view piece) {
+    reading.Clear();
+    output.Push(piece);
+  };
+  options.generate.on_progress = [&](int64_t read, int64_t generated) {
+    if (generated == 0) return reading.Update(read, prompt_tokens);
+    if (!output.streams()) generating.Update(generated, options.generate.max_tokens);
+  };
+  options.generate.interrupted = &interrupted;
+  HandleInterrupt();
+  if (options.echo) output.Push(prompt);
+  const Generation result = Generate(model, *tokenizer, std::move(tokens), options.generate);
+  reading.Clear();
+  generating.Clear();
+
+  const std::string& text = output.Finish();
+  if (options.json) {
+    PrintJson(text, result, options.generate.seed);
+  } else {
+    fmt::print("{}{}", text, isatty(STDOUT_FILENO) ? "\n" : "");
+  }
+  std::fflush(stdout);
+  if (options.stats) PrintStats(result, options.generate.seed);
+  if (result.end == Generation::End::kInterrupted) throw CLI::RuntimeError(130);
+}
+
+void AddSampling(CLI::App& command, CommandOptions& options) {
+  SamplerOptions& sampler = options.generate.sampler;
+  sampler.top_p = 0.85;
+  const auto number = [&](const char* name, double& value, double lowest, double highest, const char* help) {
+    command.add_option(name, value, help)
+        ->check(CLI::Range(lowest, highest))
+        ->capture_default_str()
+        ->group("Sampling");
+  };
+  number("--temperature", sampler.temperature, 0, 1e6,
+         "Above 1 more surprising, below 1 less; 0 takes the likeliest");
+  number("--top-p", sampler.top_p, 0, 1,
+         "Draw from the likeliest tokens that together reach this share; 1 is off");
+  command.add_option("--top-k", sampler.top_k, "Draw from the K likeliest tokens; 0 is off")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str()
+      ->group("Sampling");
+  number("--min-p", sampler.min_p, 0, 1, "Drop tokens less likely than this times the likeliest; 0 is off");
+  number("--typical-p", sampler.typical_p, 1e-9, 1,
+         "Keep the tokens nearest to the expected surprise; 1 is off");
+  options.seed_given = command
+                           .add_option("--seed", options.generate.seed,
+                                       "The same seed gives the same text; random if not given")
+                           ->group("Sampling");
+}
+
+}  // namespace
+
+void AddGenerate(CLI::App& app) {
+  auto options = std::make_shared<CommandOptions>();
+  CLI::App* command = app.add_subcommand("generate", "Continue a text with a model, token by token");
+  options->model.AddTo(*command);
+  options->prompt_given = command->add_option("-p,--prompt", options->prompt, "The text to continue");
+  command
+      ->add_option("--prompt-file", options->prompt_file,
+                   "A file with it; - is standard input, which is also read if there is no prompt and it is "
+                   "no terminal")
+      ->excludes(options->prompt_given);
+  command->add_option("-n,--tokens", options->generate.max_tokens, "How many tokens to generate at most")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->capture_default_str();
+  command->add_option("--stop", options->generate.stops, "End before this text; may be given several times")
+      ->type_name("TEXT")
+      ->take_all()
+      ->expected(1);
+  command->add_flag("--past-end", options->generate.past_end, "Go on after the end-of-text token (0)");
+  AddSampling(*command, *options);
+  command->add_flag("--stream,!--no-stream", options->stream,
+                    "Print text as it comes (the default), or all at the end");
+  command->add_flag("--echo", options->echo, "Print the prompt, too");
+  command->add_flag("--stats", options->stats, "Print the speed and the seed to stderr");
+  command->add_flag("--json", options->json,
+                    "Print one JSON object: the text, how it ended, counts, speeds, the seed");
+  command->footer(
+      "Example: linnet generate model.safetensors -p \"What is a state?\" -n 200 --top-p 0.7 --stats");
+  command->callback([options] { RunGenerate(*options); });
+}
+
+}  // namespace linnet

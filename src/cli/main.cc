@@ -1,0 +1,52 @@
+// The program: hands the command line to one command and turns errors into one line on stderr. Exit codes: 0
+// done, 1 the work failed, 2 the command line was wrong, 130 stopped by Ctrl-C.
+#include <cstdio>
+#include <exception>
+
+#include "base/check.h"
+#include "cli/commands.h"
+
+namespace linnet {
+namespace {
+
+int UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const std::string command = chosen.empty() ? "linnet" : "linnet " + chosen.front()->get_name();
+  fmt::print(stderr, "linnet: {}; `{} --help` shows what is possible\n", error.what(), command);
+  return 2;
+}
+
+int Run(int argc, char** argv) {
+  CLI::App app{"linnet trains RWKV networks in parallel form and runs them as RNNs.", "linnet"};
+  app.set_version_flag("--version", "linnet " LINNET_VERSION, "Print the version");
+  app.require_subcommand(0, 1);
+  AddTrain(app);
+  AddGenerate(app);
+  AddLogits(app);
+  AddInfo(app);
+  try {
+    app.parse(argc, argv);
+    if (app.get_subcommands().empty()) fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return app.exit(asked);
+  } catch (const CLI::RuntimeError& stop) {  // a command that ends with an exit code of its own
+    return stop.get_exit_code();
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error);
+  }
+}
+
+}  // namespace
+}  // namespace linnet
+
+int main(int argc, char** argv) {
+  try {
+    const int code = linnet::Run(argc, argv);
+    linnet::Check(std::fflush(stdout) == 0 && !std::ferror(stdout), "standard output: writing failed");
+    return code;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "linnet: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,49 @@
+#include "cli/model_options.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/parallel.h"
+#include "cli/terminal.h"
+
+namespace linnet {
+
+void ModelOptions::AddTo(CLI::App& command) {
+  command.add_option("model", path, "The model: .safetensors or .pth")->required()->type_name("FILE");
+  command
+      .add_option("--precision", precision,
+                  "fp32: float32 arithmetic on exactly widened weights; default: bf16 products where weights "
+                  "are bf16")
+      ->check(CLI::IsMember({"fp32", "default"}))
+      ->capture_default_str();
+  command.add_option("--threads", threads, "Threads; one a physical core if not given")
+      ->check(CLI::Range(1, 4096));
+}
+
+LoadedModel ModelOptions::Load() const {
+  if (threads > 0) SetThreads(threads);
+  return LoadModel(path, precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored);
+}
+
+void Progress::Update(int64_t done, int64_t total) {
+  using namespace std::chrono_literals;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - start_ < 1s || now - shown_ < 200ms || !isatty(STDERR_FILENO)) return;
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double left = done > 0 ? seconds / static_cast<double>(done) * static_cast<double>(total - done) : 0;
+  fmt::print(stderr, "\r{}: {} of {} tokens, {} left\x1b[K", what_, WithCommas(done), WithCommas(total),
+             ClockTime(left));
+  std::fflush(stderr);
+  shown_ = now;
+  visible_ = true;
+}
+
+void Progress::Clear() {
+  if (!visible_) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  visible_ = false;
+}
+
+}  // namespace linnet

@@ -1,0 +1,44 @@
+// What every command that runs a model has in common: the file, the arithmetic, the threads; and a line that
+// says how far it is.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "nn/model.h"
+
+namespace linnet {
+
+struct ModelOptions {
+  std::string path;
+  std::string precision = "default";
+  int threads = 0;  // 0: one a physical core
+
+  void AddTo(CLI::App& command);
+  /// Sets the threads and loads the model.
+  LoadedModel Load() const;
+};
+
+/// A line on stderr, rewritten in place, for work that takes longer than a second. Silent unless stderr is a
+/// terminal.
+class Progress {
+ public:
+  /// `what` is being done: "reading the prompt".
+  explicit Progress(std::string what) : what_(std::move(what)) {}
+  ~Progress() { Clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void Update(int64_t done, int64_t total);
+  /// Removes the line.
+  void Clear();
+
+ private:
+  std::string what_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), shown_{};
+  bool visible_ = false;
+};
+
+}  // namespace linnet

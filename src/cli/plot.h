@@ -1,0 +1,36 @@
+// Curves: a chart of a few series of points, drawn with characters or as SVG.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace linnet {
+
+struct Point {
+  double x, y;
+};
+
+struct Series {
+  enum class Style {
+    kLine,     // many, noisy points; the SVG draws them pale with their running mean over them
+    kMarkers,  // few points, marked each
+  };
+  std::string name;
+  Style style;
+  std::vector<Point> points;
+};
+
+struct Chart {
+  std::string title, x_label, y_label;
+  std::vector<Series> series;
+};
+
+/// The chart in `columns` x `rows` characters, axes and labels included: braille dots where `utf8`, else
+/// ASCII. Lines end with
+/// '\n'. Empty if no point is finite.
+std::string DrawChart(const Chart& chart, int columns, int rows, bool utf8);
+
+/// The chart as an SVG document on a white ground.
+std::string ChartSvg(const Chart& chart);
+
+}  // namespace linnet

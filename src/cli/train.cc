@@ -1,0 +1,175 @@
+// linnet train: the options, the progress line and the curve of a training run.
+#include <algorithm>
+#include <csignal>
+#include <memory>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "cli/commands.h"
+#include "cli/plot.h"
+#include "cli/terminal.h"
+#include "train/data.h"
+#include "train/speed.h"
+#include "train/trainer.h"
+#include "train/weights.h"
+
+namespace linnet {
+namespace {
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+/// The first Ctrl-C asks for a checkpoint; the second finds the usual effect restored and ends the program.
+void StopOnSignals() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { stop_signal = signal; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+/// Draws what happens.
+class TrainDisplay : public TrainObserver {
+ public:
+  TrainDisplay() : line_(stdout) {}
+
+  void Started(const RunFacts& run) override {
+    const TrainOptions& o = *run.options;
+    const LoadedModel& model = run.weights->model;
+    const bool bf16 = o.precision == "bf16";
+    peak_ = MeasureMatMulPeak(bf16 ? DType::kBf16 : DType::kF32);
+    flops_per_token_ = TrainingFlopsPerToken(model);
+    steps_ = run.steps;
+    line_.Print(fmt::format("model     {}, {} layers of width {}, {} parameters", model.architecture->title,
+                            o.layers, o.width, WithCommas(model.params->count())));
+    line_.Print(fmt::format("data      {} bytes to learn from, {} held out",
+                            WithCommas(run.data->training_bytes()), WithCommas(run.data->held_out_bytes())));
+    line_.Print(
+        fmt::format("step      {} tokens in samples of {}, {} on {} threads (GEMM peak {:.0f} GFLOP/s)",
+                    WithCommas(o.tokens_per_step()), o.ctx, o.precision, Threads(), peak_ / 1e9));
+    if (run.first_step > 0) line_.Print(fmt::format("resumed   at step {}", run.first_step));
+    line_.Print(
+        fmt::format("Ctrl-C    saves a checkpoint; `linnet train --resume --out {}` goes on with it", o.out));
+  }
+
+  void StepDone(const StepRecord& record, const Progress& progress) override {
+    if (record.val_loss) held_out_ = fmt::format(" | held out {:.3f}", BitsPerByte(*record.val_loss));
+    const std::string of = steps_ > 0 ? fmt::format("/{}", steps_) : "";
+    const std::string text = fmt::format(
+        "step {}{} | {:.3f} bits/byte{} | {} tokens/s | {:.0f}% of GEMM peak | {} left", progress.steps_done,
+        of, BitsPerByte(record.loss), held_out_, WithCommas(std::llround(record.tokens_per_s)),
+        100 * record.tokens_per_s * flops_per_token_ / peak_, ClockTime(progress.seconds_left));
+    if (progress.fraction >= 1) {
+      line_.Finish(text);
+    } else {
+      line_.Show(text);
+    }
+  }
+
+  void Message(const std::string& text) override { line_.Print(text); }
+  bool StopRequested() override { return stop_signal != 0; }
+
+ private:
+  ProgressLine line_;
+  double peak_ = 1, flops_per_token_ = 0;
+  int64_t steps_ = 0;
+  std::string held_out_;
+};
+
+Chart LossChart(const std::filesystem::path& log) {
+  Chart chart{"Loss of the run", "step", "bits per byte", {}};
+  Series training{"training", Series::Style::kLine, {}}, held_out{"held out", Series::Style::kMarkers, {}};
+  for (const StepRecord& record : ReadLog(log)) {
+    const auto step = static_cast<double>(record.step + 1);
+    training.points.push_back({step, BitsPerByte(record.loss)});
+    if (record.val_loss) held_out.points.push_back({step, BitsPerByte(*record.val_loss)});
+  }
+  chart.series = {std::move(training), std::move(held_out)};
+  return chart;
+}
+
+void RunTraining(const TrainOptions& options, bool plot) {
+  StopOnSignals();
+  TrainResult result;
+  {
+    TrainDisplay display;
+    result = Train(options, display);
+  }
+  const Chart chart = LossChart(result.log);
+  const std::filesystem::path svg = std::filesystem::path(options.out) / "loss.svg";
+  WriteFile(svg, ChartSvg(chart));
+  if (plot) fmt::print("{}", DrawChart(chart, std::min(100, TerminalColumns(stdout)), 20, LocaleIsUtf8()));
+  if (result.interrupted) {
+    fmt::print("stopped after step {}; go on with: linnet train --resume --out {}\n", result.steps,
+               options.out);
+    std::fflush(stdout);
+    throw CLI::RuntimeError(130);
+  }
+  if (result.val_loss) fmt::print("held-out loss {:.3f} bits per byte\n", BitsPerByte(*result.val_loss));
+  fmt::print("model {}, curve {}, log {}\n", result.model.string(), svg.string(), result.log.string());
+}
+
+/// Gives options that the command line left open the values of a configuration file.
+void ReadConfig(CLI::App& command, const std::string& path) {
+  ReadFile(path);  // names what is wrong where it cannot be read
+  try {
+    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(path)) {
+      if (item.name == "++" || item.name == "--") continue;  // begin and end of a section
+      CLI::Option* option = item.parents.empty() ? command.get_option_no_throw("--" + item.name) : nullptr;
+      const bool known = option != nullptr && item.name != "config" && item.name != "help";
+      Check(known, "{}: there is no setting '{}'; the names are those of `linnet train --help`", path,
+            item.fullname());
+      if (option->count() > 0) continue;  // the command line has the last word
+      option->add_result(item.inputs);
+      option->run_callback();
+    }
+  } catch (const CLI::Error& error) {
+    Fail("{}: {}", path, error.what());
+  }
+}
+
+struct TrainCommand {
+  TrainOptions options;
+  std::string config;
+  bool plot = false;
+};
+
+void AddSettings(CLI::App& command, TrainOptions& options) {
+  VisitSettings([&](const Setting& setting, auto member) {
+    auto& value = options.*member;
+    using Value = std::remove_reference_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, bool>) {
+      command.add_flag(setting.flag, value, setting.help);
+    } else {
+      // A default in brackets stands in the help text where the value's own says nothing.
+      const std::string help = setting.help;
+      CLI::Option* option = command.add_option(setting.flag, value, help);
+      const bool has_default = !help.ends_with("]") && value != Value{};
+      if (has_default) option->capture_default_str();
+      if (std::is_same_v<Value, std::vector<double>>) option->expected(2);
+    }
+  });
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "Train a model on text files, or go on with a run");
+  const auto train = std::make_shared<TrainCommand>();
+  AddSettings(*command, train->options);
+  command->add_flag("--plot", train->plot, "Draw the loss curve in the terminal at the end");
+  command->add_option("--config", train->config, "File of settings, one `name = value` a line (ctx = 512)");
+  command->footer(
+      "Example:\n"
+      "  linnet train --data book.txt --layers 5 --width 256 --minutes 10 --precision bf16 --out run --plot\n"
+      "  linnet generate run/model.safetensors -p \"Once upon\" -n 200");
+  command->callback([command, train] {
+    if (!train->config.empty()) ReadConfig(*command, train->config);
+    VisitSettings([&](const Setting& setting, auto) {
+      if (command->count(setting.flag) > 0) train->options.given.insert(setting.flag);
+    });
+    train->options.version = LINNET_VERSION;
+    RunTraining(train->options, train->plot);
+  });
+}
+
+}  // namespace linnet

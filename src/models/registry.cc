@@ -1,0 +1,21 @@
+// The table of architectures. A new one is a file in this folder and a row here.
+#include "models/rwkv7.h"
+
+namespace linnet {
+
+std::span<const Architecture> Architectures() {
+  static const Architecture kTable[] = {
+      {"rwkv7",
+       "RWKV-7 \"Goose\"",
+       models::IsRwkv7,
+       models::ReadRwkv7Sizes,
+       models::CompleteRwkv7Sizes,
+       models::MakeRwkv7,
+       // RWKV-LM's trainer saves the value residual of the first layer too, which nothing reads.
+       {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"},
+       models::Rwkv7RecurrenceFlops},
+  };
+  return kTable;
+}
+
+}  // namespace linnet

@@ -1,0 +1,205 @@
+// RWKV-7 "Goose" (x070). Paper: Peng et al., arXiv:2503.14456. Formulas and initial values: RWKV-LM, RWKV-v7/train_temp.
+//
+// With h' the previous token's h, each of r w k v a g reads its own mix h + (h' - h) x_n. Per head, with row vectors, the
+// decay d, the unit removal key kk, the in-context learning rate a, and S of shape [value, key]:
+//
+//     S_t = S_{t-1} (diag(d_t) - kk_t^T (a_t kk_t)) + v_t^T k_t        y_t = S_t r_t
+//
+// Parameter names are those of the published checkpoints (blocks.N.att.x_r, ...).
+#include "models/rwkv7.h"
+
+#include <cmath>
+#include <optional>
+
+#include "nn/layers.h"
+
+namespace linnet::models {
+namespace {
+
+using ops::Act;
+using ops::WeightLayout;
+
+/// What the initial values depend on besides the channel: how deep the layer lies.
+struct Depth {
+  double rho;  // 0 in the first layer, 1 in the last
+  double tau;  // 1 in the first layer, 1/L in the last
+  Depth(int layer, Dim layers)
+      : rho(layers > 1 ? static_cast<double>(layer) / (layers - 1) : 0), tau(1 - static_cast<double>(layer) / layers) {}
+};
+
+/// A mix of token shift: 1 - (c / C)^power.
+Init MixInit(Dim width, double power) {
+  return init::Element([=](Dim c) { return 1 - std::pow(static_cast<double>(c) / width, power); });
+}
+
+/// n0 + f(x n1) n2: the low-rank maps that let decay, rate, value residual and gate follow the input.
+struct LowRank {
+  Tensor down, up, offset;
+
+  LowRank(const Params& p, const std::string& n, Dim width, Dim rank, const Init& offset_init, float lr_scale = 1)
+      : down(p.LowRank(n + "1", {width, rank}, init::Zero())),
+        up(p.LowRank(n + "2", {rank, width}, init::Orthogonal(0.1f))),
+        offset(offset_init ? p.Vector(n + "0", {1, 1, width}, offset_init, lr_scale) : Tensor()) {}
+
+  Tensor operator()(const Tensor& x, Act inner, Act outer = Act::kNone) const {
+    return ops::Linear(ops::Linear(x, down, {}, inner, WeightLayout::kInOut), up, offset, outer, WeightLayout::kInOut);
+  }
+};
+
+class TimeMix {
+ public:
+  TimeMix(const Params& p, const Rwkv7Sizes& c, int layer)
+      : heads_(static_cast<int>(c.heads())),
+        shift_(p.State("shift", {c.width})),
+        wkv_(p.State("wkv", {c.heads(), c.head_size, c.head_size})) {
+    const auto [rho, tau] = Depth(layer, c.layers);
+    const auto line = [&](Dim n) { return static_cast<double>(n) / (c.width - 1) - 0.5; };
+    const auto zigzag = [&](Dim n) {
+      const double half = (c.head_size - 1) / 2.0, z = (n % c.head_size - half) / half;
+      return z * std::abs(z);
+    };
+    const std::pair<const char*, double> mixes[] = {{"x_r", 0.2}, {"x_w", 0.9}, {"x_k", 0.7},
+                                                    {"x_v", 0.7}, {"x_a", 0.9}, {"x_g", 0.2}};
+    for (const auto& [name, power] : mixes) {
+      mix_.push_back(p.Vector(name, {1, 1, c.width}, MixInit(c.width, power * tau)));
+    }
+    const double bend = 1 + std::pow(rho, 0.3);
+    decay_.emplace(p, "w", c.width, c.decay_rank,
+                   init::Element([=](Dim n) { return -5.5 + 6 * std::pow(line(n) + 0.5, bend) + 2.5 * zigzag(n); }), 2);
+    rate_.emplace(p, "a", c.width, c.rate_rank,
+                  init::Element([=](Dim n) { return -0.19 + 0.3 * zigzag(n) + 0.4 * line(n); }));
+    if (layer > 0) {
+      residual_.emplace(p, "v", c.width, c.value_rank, init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
+    }
+    gate_.emplace(p, "g", c.width, c.gate_rank, nullptr);
+    k_k_ = p.Vector("k_k", {1, 1, c.width}, init::Element([=](Dim n) { return 0.71 - 0.1 * line(n); }));
+    k_a_ = p.Vector("k_a", {1, 1, c.width}, init::Constant(1.02f));
+    r_k_ = p.Vector("r_k", {c.heads(), c.head_size}, init::Constant(-0.04f));
+    receptance_ = p.Matrix("receptance.weight", {c.width, c.width}, init::Orthogonal(1));
+    key_ = p.Matrix("key.weight", {c.width, c.width}, init::Orthogonal(0.1f));
+    value_ = p.Matrix("value.weight", {c.width, c.width}, init::Orthogonal(1));
+    output_ = p.Matrix("output.weight", {c.width, c.width}, init::Zero());
+    const float scale = static_cast<float>(std::pow((1.0 + layer) / c.layers, 0.7));
+    norm_weight_ = p.Vector("ln_x.weight", {c.width}, init::Constant(scale));
+    norm_bias_ = p.Vector("ln_x.bias", {c.width}, init::Zero());
+  }
+
+  /// `v_first` is the first layer's value: set by that layer, read by the others.
+  Tensor operator()(const Tensor& x, Tensor& v_first, const Batch& batch, const State& state) const {
+    const auto in = ops::ShiftMix(x, mix_, batch, state[shift_]);
+    const Tensor &xr = in[0], &xw = in[1], &xk = in[2], &xv = in[3], &xa = in[4], &xg = in[5];
+
+    const Tensor r = ops::Linear(xr, receptance_);
+    const Tensor w = (*decay_)(xw, Act::kTanh);
+    const Tensor k = ops::Linear(xk, key_);
+    Tensor v = ops::Linear(xv, value_);
+    const Tensor a = (*rate_)(xa, Act::kNone, Act::kSigmoid);
+    const Tensor g = (*gate_)(xg, Act::kSigmoid);
+
+    if (residual_) {
+      v = ops::Lerp(v, v_first, (*residual_)(xv, Act::kNone, Act::kSigmoid));
+    } else {
+      v_first = v;
+    }
+
+    const auto [key, removal, replacement] = ops::MakeKeys(k, a, k_k_, k_a_, heads_);
+    Tensor y = ops::Wkv7({r, w, key, v, removal, replacement}, batch, state[wkv_], heads_);
+    y = ops::GroupNorm(y, norm_weight_, norm_bias_, heads_, 64e-5f);
+    return ops::Linear(ops::BonusGate(y, r, key, v, r_k_, g, heads_), output_);
+  }
+
+ private:
+  int heads_;
+  StateVar shift_, wkv_;
+  std::vector<Tensor> mix_;
+  std::optional<LowRank> decay_, rate_, residual_, gate_;  // the value residual is absent in the first layer
+  Tensor k_k_, k_a_, r_k_, receptance_, key_, value_, output_, norm_weight_, norm_bias_;
+};
+
+class ChannelMix {
+ public:
+  ChannelMix(const Params& p, const Rwkv7Sizes& c, int layer)
+      : shift_(p.State("shift", {c.width})),
+        x_k_(p.Vector("x_k", {1, 1, c.width}, MixInit(c.width, std::pow(Depth(layer, c.layers).tau, 4)))),
+        key_(p.Matrix("key.weight", {c.ffn, c.width}, init::Orthogonal(1))),
+        value_(p.Matrix("value.weight", {c.width, c.ffn}, init::Zero())) {}
+
+  Tensor operator()(const Tensor& x, const Batch& batch, const State& state) const {
+    const Tensor xk = ops::ShiftMix(x, {x_k_}, batch, state[shift_])[0];
+    return ops::Linear(ops::Linear(xk, key_, {}, Act::kRelu2), value_);
+  }
+
+ private:
+  StateVar shift_;
+  Tensor x_k_, key_, value_;
+};
+
+struct Block {
+  Norm ln1, ln2;
+  TimeMix att;
+  ChannelMix ffn;
+
+  Block(const Params& p, const Rwkv7Sizes& c, int layer)
+      : ln1(p / "ln1", c.width), ln2(p / "ln2", c.width), att(p / "att", c, layer), ffn(p / "ffn", c, layer) {}
+
+  Tensor operator()(Tensor x, Tensor& v_first, const Batch& batch, const State& state) const {
+    x = ops::Add(x, att(ln1(x), v_first, batch, state));
+    return ops::Add(x, ffn(ln2(x), batch, state));
+  }
+};
+
+class Rwkv7 : public Model {
+ public:
+  Rwkv7(const Params& p, const Rwkv7Sizes& c)
+      : emb_(p.Matrix("emb.weight", {c.vocab, c.width}, init::Uniform(1e-4f))),
+        ln0_(p / "blocks" / 0 / "ln0", c.width) {
+    for (int i = 0; i < c.layers; ++i) blocks_.emplace_back(p / "blocks" / i, c, i);
+    ln_out_.emplace(p / "ln_out", c.width);
+    const float gain = 0.5f * std::sqrt(std::max(1.0f, static_cast<float>(c.vocab) / static_cast<float>(c.width)));
+    head_ = p.Matrix("head.weight", {c.vocab, c.width}, init::Orthogonal(gain));
+  }
+
+  Tensor Hidden(const Batch& batch, const State& state) const override {
+    batch.Validate(state.slots());
+    Tensor x = ln0_(ops::Embedding(emb_, batch.tokens)), v_first;
+    for (const Block& block : blocks_) {
+      if (batch.recompute) {
+        RunAgainInBackward(block, x, v_first, batch, state);
+      } else {
+        x = block(x, v_first, batch, state);
+      }
+    }
+    return (*ln_out_)(ops::Rows(x, batch.wanted));
+  }
+
+  const Tensor& head() const override { return head_; }
+
+ private:
+  /// x = block(x), keeping only the block's inputs. The first block makes v_first, the others read it.
+  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& v_first, const Batch& batch, const State& state) {
+    const bool first = !v_first;
+    const auto run = [&block, &batch, &state, first](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+      Tensor v = first ? Tensor() : in[1];
+      const Tensor out = block(in[0], v, batch, state);
+      if (first) return {out, v};
+      return {out};
+    };
+    const std::vector<Tensor> out = first ? Recompute({x}, run) : Recompute({x, v_first}, run);
+    x = out[0];
+    if (first) v_first = out[1];
+  }
+
+  Tensor emb_;
+  Norm ln0_;
+  std::vector<Block> blocks_;
+  std::optional<Norm> ln_out_;
+  Tensor head_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> MakeRwkv7(const Params& params, const Sizes& sizes) {
+  return std::make_unique<Rwkv7>(params, Rwkv7Sizes(sizes));
+}
+
+}  // namespace linnet::models

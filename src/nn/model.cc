@@ -1,0 +1,53 @@
+#include "nn/model.h"
+
+#include "ops/ops.h"
+
+namespace linnet {
+
+Tensor Model::Forward(const Batch& batch, const State& state) const {
+  return ops::Linear(Hidden(batch, state), head());
+}
+
+const Architecture& FindArchitecture(const std::string& name) {
+  std::string known;
+  for (const Architecture& architecture : Architectures()) {
+    if (architecture.name == name) return architecture;
+    known += (known.empty() ? "" : ", ") + architecture.name;
+  }
+  Fail("there is no architecture '{}'; known are: {}", name, known);
+}
+
+LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Access access) {
+  const std::unique_ptr<Checkpoint> checkpoint = Checkpoint::Open(path);
+  const Architecture* architecture = nullptr;
+  for (const Architecture& candidate : Architectures()) {
+    if (candidate.matches(*checkpoint)) architecture = &candidate;
+  }
+  if (architecture == nullptr) {
+    std::string known;
+    for (const Architecture& a : Architectures()) known += (known.empty() ? "" : ", ") + a.title;
+    Fail("{}: the names of its {} tensors are of no architecture that this version runs ({})", path.string(),
+         checkpoint->entries().size(), known);
+  }
+  LoadedModel loaded;
+  loaded.architecture = architecture;
+  loaded.sizes = architecture->read_sizes(*checkpoint);
+  loaded.params = std::make_unique<ParamStore>(*checkpoint, matrices, access);
+  loaded.model = architecture->make(Params(*loaded.params), loaded.sizes);
+  loaded.params->CheckAllUsed(architecture->ignored);
+  loaded.params->Detach();
+  loaded.metadata = checkpoint->metadata();
+  loaded.format = checkpoint->format();
+  return loaded;
+}
+
+LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed, MatrixType matrices) {
+  LoadedModel fresh;
+  fresh.architecture = &architecture;
+  fresh.sizes = sizes;
+  fresh.params = std::make_unique<ParamStore>(seed, matrices);
+  fresh.model = architecture.make(Params(*fresh.params), sizes);
+  return fresh;
+}
+
+}  // namespace linnet

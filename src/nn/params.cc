@@ -1,0 +1,97 @@
+#include "nn/params.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "kernels/backend.h"
+
+namespace linnet {
+namespace {
+
+/// FNV-1a: the stream of random numbers that belongs to a name.
+uint64_t Hash(const std::string& name) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001B3u;
+  return hash;
+}
+
+Shape WithoutUnits(const Shape& shape) {
+  Shape result;
+  for (Dim dim : shape) {
+    if (dim != 1) result.Append(dim);
+  }
+  return result;
+}
+
+Tensor Converted(const Tensor& x, const Shape& shape, DType type) {
+  const Tensor y = Tensor::Empty(shape, type);
+  Backend::For(y.device()).Convert(x, y);
+  return y;
+}
+
+}  // namespace
+
+ParamStore::ParamStore(uint64_t seed, MatrixType matrices) : seed_(seed), matrices_(matrices) {}
+
+ParamStore::ParamStore(const Checkpoint& checkpoint, MatrixType matrices, Access access)
+    : checkpoint_(&checkpoint), matrices_(matrices), access_(access) {}
+
+Dim ParamStore::count() const {
+  Dim count = 0;
+  for (const Parameter& p : parameters_) count += p.tensor.size();
+  return count;
+}
+
+Tensor ParamStore::Initialized(const std::string& name, const Shape& shape, const Init& init, DType type) const {
+  const Tensor values = Tensor::Empty(shape);
+  Random random(seed_, Hash(name));
+  init(values, random);
+  return type == DType::kF32 ? values : Converted(values, shape, type);
+}
+
+Tensor ParamStore::Loaded(const std::string& name, const Shape& shape, Role role) const {
+  const std::string file = checkpoint_->path().string();
+  const Checkpoint::Entry* entry = checkpoint_->Find(name);
+  Check(entry != nullptr, "{}: the tensor {} is missing", file, name);
+  Check(WithoutUnits(entry->shape) == WithoutUnits(shape), "{}: {} must be {} but is {}", file, name, shape,
+        entry->shape);
+  const DType stored = entry->dtype;
+  const bool is_float =
+      stored == DType::kF32 || stored == DType::kBf16 || stored == DType::kF16 || stored == DType::kF64;
+  Check(is_float, "{}: {} holds {}, floating-point numbers were expected", file, name, Traits(stored).name);
+  const bool bf16 = role != Role::kVector && (matrices_ == MatrixType::kBf16 ||
+                                              (matrices_ == MatrixType::kStored && stored == DType::kBf16));
+  const DType type = bf16 ? DType::kBf16 : DType::kF32;
+  const Tensor tensor = checkpoint_->Load(name);
+  if (stored == type) return access_ == Access::kRead ? tensor.Reshape(shape) : Converted(tensor, shape, type);
+  // A backend converts to and from float32 only.
+  if (bf16 && stored != DType::kF32) return Converted(Converted(tensor, shape, DType::kF32), shape, type);
+  return Converted(tensor, shape, type);
+}
+
+Tensor ParamStore::Make(const std::string& name, const Shape& shape, const Init& init, Role role, float lr_scale) {
+  const bool bf16 = role != Role::kVector && matrices_ == MatrixType::kBf16;
+  const Tensor tensor = checkpoint_ != nullptr
+                            ? Loaded(name, shape, role)
+                            : Initialized(name, shape, init, bf16 ? DType::kBf16 : DType::kF32);
+  parameters_.push_back({name, tensor, role, lr_scale});
+  return tensor;
+}
+
+void ParamStore::CheckAllUsed(const std::vector<std::string>& ignored) const {
+  if (checkpoint_ == nullptr) return;
+  std::set<std::string> known(ignored.begin(), ignored.end());
+  for (const Parameter& p : parameters_) known.insert(p.name);
+  for (const Checkpoint::Entry& entry : checkpoint_->entries()) {
+    Check(known.contains(entry.name), "{}: the tensor {} {} belongs to no part of the model",
+          checkpoint_->path().string(), entry.name, entry.shape);
+  }
+}
+
+StateVar Params::State(const std::string& name, const Shape& shape) const {
+  store_->states_.push_back({prefix_ + name, shape});
+  return {static_cast<int>(store_->states_.size()) - 1};
+}
+
+}  // namespace linnet

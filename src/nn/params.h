@@ -1,0 +1,98 @@
+// Params: where a model's parameters come from. A module names, shapes and initialises each of its parameters in its
+// constructor, under the name that published checkpoints use; the store behind Params fills them from a checkpoint or from
+// the initialiser, and keeps the list for saving, optimizers and counting.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/checkpoint.h"
+#include "nn/init.h"
+#include "nn/state.h"
+
+namespace linnet {
+
+/// What a parameter is, which decides how it is stored and trained.
+enum class Role {
+  kMatrix,   // a weight of Linear or Embedding: may be bf16, decays in training
+  kLowRank,  // a factor of a low-rank map: may be bf16, does not decay
+  kVector,   // everything else: float32, does not decay
+};
+
+struct Parameter {
+  std::string name;
+  Tensor tensor;
+  Role role;
+  float lr_scale;  // times the learning rate
+};
+
+/// How matrices are held in memory. Vectors are always float32.
+enum class MatrixType {
+  kStored,  // bf16 if the file has bf16, else float32
+  kF32,     // widened exactly
+  kBf16,    // rounded to bf16
+};
+
+/// Whether parameters will be written to.
+enum class Access {
+  kRead,   // they may lie in the read-only file
+  kWrite,  // they are copied to memory
+};
+
+class ParamStore {
+ public:
+  /// Parameters from the initialisers.
+  ParamStore(uint64_t seed, MatrixType matrices);
+  /// Parameters from a file, which must stay open until Detach().
+  ParamStore(const Checkpoint& checkpoint, MatrixType matrices, Access access = Access::kRead);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<StateSpec>& states() const { return states_; }
+  /// Number of values in all parameters.
+  Dim count() const;
+  /// Throws Error, naming it, if the checkpoint has a tensor that nothing asked for. `ignored` names may be left over.
+  void CheckAllUsed(const std::vector<std::string>& ignored) const;
+  /// Says that all parameters are made and the checkpoint object may go (the tensors keep the mapped file alive).
+  void Detach() { checkpoint_ = nullptr; }
+
+ private:
+  friend class Params;
+  Tensor Make(const std::string& name, const Shape& shape, const Init& init, Role role, float lr_scale);
+  Tensor Initialized(const std::string& name, const Shape& shape, const Init& init, DType type) const;
+  Tensor Loaded(const std::string& name, const Shape& shape, Role role) const;
+
+  const Checkpoint* checkpoint_ = nullptr;
+  uint64_t seed_ = 0;
+  MatrixType matrices_;
+  Access access_ = Access::kWrite;
+  std::vector<Parameter> parameters_;
+  std::vector<StateSpec> states_;
+};
+
+/// A ParamStore seen through a name prefix: p / "att" / ... .
+class Params {
+ public:
+  explicit Params(ParamStore& store, std::string prefix = "") : store_(&store), prefix_(std::move(prefix)) {}
+
+  Params operator/(const std::string& name) const { return Params(*store_, prefix_ + name + "."); }
+  Params operator/(int index) const { return *this / std::to_string(index); }
+
+  /// Shapes are as published; a file's tensor may differ from them in unit extents.
+  Tensor Matrix(const std::string& name, const Shape& shape, const Init& init) const {
+    return store_->Make(prefix_ + name, shape, init, Role::kMatrix, 1);
+  }
+  Tensor LowRank(const std::string& name, const Shape& shape, const Init& init) const {
+    return store_->Make(prefix_ + name, shape, init, Role::kLowRank, 1);
+  }
+  Tensor Vector(const std::string& name, const Shape& shape, const Init& init, float lr_scale = 1) const {
+    return store_->Make(prefix_ + name, shape, init, Role::kVector, lr_scale);
+  }
+  /// Declares a state variable of this shape (per sequence).
+  StateVar State(const std::string& name, const Shape& shape) const;
+
+ private:
+  ParamStore* store_;
+  std::string prefix_;
+};
+
+}  // namespace linnet

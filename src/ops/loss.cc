@@ -1,0 +1,68 @@
+// Cross entropy over a large vocabulary, a chunk of rows at a time.
+#include <algorithm>
+
+#include "ops/internal.h"
+#include "ops/ops.h"
+
+namespace linnet::ops {
+
+using namespace internal;
+
+namespace {
+
+/// Logits that exist at a time: 16 MB, a part of the last-level cache.
+constexpr Dim kLogitsPerChunk = 4 << 20;
+
+/// Rows [begin, end) of x, sharing its storage.
+Tensor Slice(const Tensor& x, Dim begin, Dim end) {
+  const size_t row_bytes = x.bytes() / static_cast<size_t>(x.dim(0));
+  return Tensor::Wrap(std::make_shared<Tensor>(x), static_cast<const std::byte*>(x.raw()) + begin * row_bytes,
+                      {end - begin, x.dim(1)}, x.dtype());
+}
+
+}  // namespace
+
+Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const int> targets, const LossOptions& options) {
+  const Dim rows = hidden.dim(0), vocab = head.dim(0);
+  Check(hidden.dim(1) == head.dim(1), "[cross_entropy] hidden {} does not fit the head {}", hidden.shape(),
+        head.shape());
+  Check(static_cast<Dim>(targets.size()) == rows, "[cross_entropy] {} targets for {} rows", targets.size(), rows);
+  for (int t : targets) Check(t < vocab, "[cross_entropy] target {} is not in the vocabulary of {}", t, vocab);
+  const Dim counted = std::max<Dim>(1, std::ranges::count_if(targets, [](int t) { return t >= 0; }));
+
+  Backend& backend = BackendOf(hidden);
+  Tape* tape = Tape::For(hidden, head);
+  const Tensor rounded = InTypeOf(head, hidden);
+  const float scale = 1.0f / static_cast<float>(counted);
+  // The gradients for an upstream gradient of 1 fall out of the same pass; Backward scales them.
+  const Tensor dhidden = tape ? Tensor::Empty(hidden.shape()) : Tensor();
+  const Tensor dhead = tape ? Tensor::Empty(head.shape()) : Tensor();
+  const Dim chunk = std::clamp<Dim>(kLogitsPerChunk / vocab, 1, rows);
+  double total = 0;
+  for (Dim begin = 0; begin < rows; begin += chunk) {
+    const Dim end = std::min(rows, begin + chunk);
+    const Tensor part = Slice(rounded, begin, end), logits = Tensor::Empty({end - begin, vocab});
+    backend.MatMul(part, false, head, true, logits, false);
+    total += backend.SoftmaxLoss(logits, targets.subspan(begin, end - begin), tape != nullptr, scale,
+                                 options.l2_wrap * scale);
+    if (tape == nullptr) continue;
+    const Tensor dlogits = InTypeOf(head, logits);
+    backend.MatMul(dlogits, false, head, false, Slice(dhidden, begin, end), false);
+    backend.MatMul(dlogits, true, part, false, dhead, begin > 0);
+  }
+  const Tensor loss = Tensor::Empty({1});
+  loss.data()[0] = static_cast<float>(total / static_cast<double>(counted));
+  if (tape != nullptr) {
+    tape->Record([=, &backend, gh = GradientOf(hidden), gw = GradientOf(head), gl = loss.Track()] {
+      const float upstream = gl->value.data()[0];
+      for (const Tensor& d : {dhidden, dhead}) {
+        if (upstream != 1) backend.Scale(upstream, d);
+      }
+      Accumulate(gh, dhidden);
+      Accumulate(gw, dhead);
+    });
+  }
+  return loss;
+}
+
+}  // namespace linnet::ops

@@ -1,0 +1,108 @@
+// Ops on rows that know nothing of each other.
+#include "ops/internal.h"
+#include "ops/ops.h"
+
+namespace linnet::ops {
+
+using namespace internal;
+
+namespace {
+
+void CheckSame(const char* op, const Tensor& a, const Tensor& b) {
+  Check(a.shape() == b.shape(), "[{}] shapes {} and {} differ", op, a.shape(), b.shape());
+}
+
+}  // namespace
+
+Tensor Embedding(const Tensor& table, std::span<const int> ids) {
+  Check(table.shape().rank() == 2, "[embedding] a table is [V, C], this is {}", table.shape());
+  for (int id : ids) {
+    Check(id >= 0 && id < table.dim(0), "[embedding] token {} is not in the vocabulary of {}", id, table.dim(0));
+  }
+  Backend& backend = BackendOf(table);
+  const Tensor y = Tensor::Empty({static_cast<Dim>(ids.size()), table.dim(1)});
+  backend.Gather(table, ids, y);
+  if (Tape* tape = Tape::For(table)) {
+    tape->Record([&backend, gt = table.gradient(), gy = y.Track(), shape = table.shape(),
+                       ids = std::vector<int>(ids.begin(), ids.end())] {
+      if (gy->value) backend.ScatterAdd(gy->value, ids, Accumulator(gt, shape));
+    });
+  }
+  return y;
+}
+
+Tensor Rows(const Tensor& x, std::span<const int> rows) {
+  if (rows.empty()) return x;
+  for (int row : rows) Check(row >= 0 && row < x.dim(0), "[rows] there is no row {} in {}", row, x.dim(0));
+  Backend& backend = BackendOf(x);
+  const Tensor y = Tensor::Empty({static_cast<Dim>(rows.size()), x.dim(1)});
+  backend.Gather(x, rows, y);
+  if (Tape* tape = Tape::For(x)) {
+    tape->Record([&backend, gx = x.gradient(), gy = y.Track(), shape = x.shape(),
+                       rows = std::vector<int>(rows.begin(), rows.end())] {
+      if (gy->value) backend.ScatterAdd(gy->value, rows, Accumulator(gx, shape));
+    });
+  }
+  return y;
+}
+
+Tensor Add(const Tensor& a, const Tensor& b) {
+  CheckSame("add", a, b);
+  const Tensor y = Tensor::Empty(a.shape());
+  BackendOf(a).Add(a, b, y);
+  if (Tape* tape = Tape::For(a, b)) {
+    tape->Record([ga = GradientOf(a), gb = GradientOf(b), gy = y.Track()] {
+      if (!gy->value) return;
+      Accumulate(ga, gy->value);
+      Accumulate(gb, gy->value);
+    });
+  }
+  return y;
+}
+
+Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m) {
+  CheckSame("lerp", a, b);
+  CheckSame("lerp", a, m);
+  Backend& backend = BackendOf(a);
+  const Tensor y = Tensor::Empty(a.shape());
+  backend.Lerp(a, b, m, y);
+  if (Tape* tape = Tape::For(a, b, m)) {
+    tape->Record([=, &backend, gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor da = Tensor::Empty(a.shape()), db = Tensor::Empty(a.shape()), dm = Tensor::Empty(a.shape());
+      backend.LerpBackward(a, b, m, gy->value, da, db, dm);
+      Accumulate(GradientOf(a), da);
+      Accumulate(GradientOf(b), db);
+      Accumulate(GradientOf(m), dm);
+    });
+  }
+  return y;
+}
+
+Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps) {
+  const Dim width = x.dim(1);
+  Check(weight.size() == width && bias.size() == width, "[norm] x {} needs {} weights and biases, not {} and {}",
+        x.shape(), width, weight.size(), bias.size());
+  Check(groups > 0 && width % groups == 0, "[norm] a width of {} cannot be cut into {} groups", width, groups);
+  Backend& backend = BackendOf(x);
+  const Tensor y = Tensor::Empty(x.shape());
+  Tape* tape = Tape::For(x, weight, bias);
+  const Shape moments{x.dim(0), groups};
+  const Tensor mean = tape ? Tensor::Empty(moments) : Tensor(), rstd = tape ? Tensor::Empty(moments) : Tensor();
+  backend.GroupNorm(x, weight, bias, groups, eps, y, mean, rstd);
+  if (tape != nullptr) {
+    tape->Record([=, &backend, gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor dx = Tensor::Empty(x.shape());
+      backend.GroupNormBackward(x, weight, mean, rstd, gy->value, dx, AccumulatorFor(weight), AccumulatorFor(bias));
+      Accumulate(GradientOf(x), dx);
+    });
+  }
+  return y;
+}
+
+Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
+  return GroupNorm(x, weight, bias, 1, eps);
+}
+
+}  // namespace linnet::ops

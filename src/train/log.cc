@@ -1,0 +1,86 @@
+#include "train/log.h"
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace linnet {
+namespace {
+
+using json = nlohmann::ordered_json;  // keeps the order of the keys
+
+json NumberOrNull(double x) { return std::isfinite(x) ? json(x) : json(nullptr); }
+
+double Number(const json& value) {
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::optional<StepRecord> Parse(const std::string& line) {
+  const json object = json::parse(line, nullptr, false);
+  if (!object.is_object()) return std::nullopt;
+  for (const char* key :
+       {"step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_s", "seconds", "skipped"}) {
+    if (!object.contains(key)) return std::nullopt;
+  }
+  if (!object["step"].is_number_integer() || !object["skipped"].is_boolean()) return std::nullopt;
+  StepRecord record{.step = object["step"],
+                    .loss = Number(object["loss"]),
+                    .val_loss = std::nullopt,
+                    .lr = Number(object["lr"]),
+                    .gradient_norm = Number(object["grad_norm"]),
+                    .tokens_per_s = Number(object["tokens_per_s"]),
+                    .seconds = Number(object["seconds"]),
+                    .skipped = object["skipped"]};
+  if (object["val_loss"].is_number()) record.val_loss = object["val_loss"].get<double>();
+  return record;
+}
+
+/// Rewrites the log without the lines of steps from `next_step` on.
+void Cut(const std::filesystem::path& path, int64_t next_step) {
+  std::ifstream in(path);
+  std::string line, kept;
+  while (std::getline(in, line)) {
+    const auto record = Parse(line);
+    if (record && record->step < next_step) kept += line + "\n";
+  }
+  WriteFile(path, kept);
+}
+
+}  // namespace
+
+double BitsPerByte(double nats) { return nats / std::numbers::ln2; }
+
+RunLog::RunLog(const std::filesystem::path& path, int64_t next_step) : path_(path) {
+  if (std::filesystem::is_regular_file(path)) Cut(path, next_step);
+  file_.open(path, std::ios::app);
+  Check(file_.good(), "{}: the log cannot be written; give another --log FILE", path.string());
+}
+
+void RunLog::Write(const StepRecord& record) {
+  const json line = {{"step", record.step},
+                     {"loss", NumberOrNull(record.loss)},
+                     {"bits_per_byte", NumberOrNull(BitsPerByte(record.loss))},
+                     {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
+                     {"lr", record.lr},
+                     {"grad_norm", NumberOrNull(record.gradient_norm)},
+                     {"tokens_per_s", record.tokens_per_s},
+                     {"seconds", record.seconds},
+                     {"skipped", record.skipped}};
+  file_ << line.dump() << "\n" << std::flush;
+  Check(file_.good(), "{}: writing failed; is the disk full?", path_.string());
+}
+
+std::vector<StepRecord> ReadLog(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::vector<StepRecord> records;
+  for (std::string line; std::getline(in, line);) {
+    if (auto record = Parse(line)) records.push_back(*record);
+  }
+  return records;
+}
+
+}  // namespace linnet

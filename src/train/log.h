@@ -1,0 +1,51 @@
+// The log of a run: one JSON object a line and step,
+//
+//     {"step": 0, "loss": 5.54, "bits_per_byte": 8.0, "val_loss": null, "lr": 6e-06, "grad_norm": 1.9,
+//     "tokens_per_s": 8123.4,
+//      "seconds": 0.51, "skipped": false}
+//
+// Losses are in nats a token; numbers are written so that reading them back gives the same double; what is
+// not finite, or was not measured, is null.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <vector>
+
+namespace linnet {
+
+struct StepRecord {
+  int64_t step = 0;  // counted from 0
+  double loss = 0;
+  std::optional<double> val_loss;  // after the step
+  double lr = 0;
+  double gradient_norm = 0;
+  double tokens_per_s = 0;
+  double seconds = 0;  // since the start of the run, the time of earlier starts of the program included
+  bool skipped = false;
+};
+
+/// Nats a token to bits a byte, for tokens that are bytes.
+double BitsPerByte(double nats);
+
+class RunLog {
+ public:
+  /// Opens the log for appending; lines of steps from `next_step` on, which a killed run left, are cut off.
+  /// Throws Error if it cannot be written.
+  RunLog(const std::filesystem::path& path, int64_t next_step);
+
+  /// Appends a line and flushes it. Throws Error if that fails.
+  void Write(const StepRecord& record);
+
+ private:
+  std::filesystem::path path_;
+  std::ofstream file_;
+};
+
+/// The records of a log, in order. Lines that are none, such as the torn last one of a killed run, are left
+/// out.
+std::vector<StepRecord> ReadLog(const std::filesystem::path& path);
+
+}  // namespace linnet

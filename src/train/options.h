@@ -1,0 +1,154 @@
+// What a training run is told: one struct, and one table that says each setting's name, meaning and range
+// once. The command line, the configuration file, the settings in checkpoints and the comparison on resuming
+// are all read off the table.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace linnet {
+
+struct TrainOptions {
+  std::string arch = "rwkv7";
+  int64_t layers = 0, width = 0, head_size = 0, ffn = 0,
+          vocab = 0;  // 0: the default, or what --init's file has
+  std::string tokenizer = "bytes";
+
+  std::vector<std::string> data;
+  double val_fraction = 0.1;
+  int64_t ctx = 512, batch = 8, accumulate = 1;
+
+  int64_t steps = 0, tokens = 0;  // exactly one of these and minutes is set
+  double minutes = 0;
+
+  double lr = 2e-3, lr_final = -1;  // -1: lr / 10
+  int64_t warmup = 10;
+  double wd = 0.1, eps = 1e-18, clip = 1, l2_wrap = 1e-4;
+  std::vector<double> betas{0.9, 0.99};
+
+  std::string precision = "fp32";
+  bool recompute = false;
+  int64_t threads = 0;  // 0: all physical cores
+  int64_t seed = 1;
+
+  std::string out;
+  bool resume = false;
+  std::string log;  // "": log.jsonl in `out`
+  int64_t val_every = 50;
+  std::string save_every = "10m";
+  std::string init;
+
+  /// Flags that the user gave. A resumed run takes all others from its checkpoint.
+  std::set<std::string> given;
+  /// Of the program, for the metadata of checkpoints.
+  std::string version = "unknown";
+
+  int64_t tokens_per_step() const { return ctx * batch * accumulate; }
+  double final_lr() const { return lr_final < 0 ? lr / 10 : lr_final; }
+};
+
+/// What resuming does with a setting.
+enum class OnResume {
+  kSame,    // as in the checkpoint; giving another value is an error, as it would change the numbers
+  kAdopt,   // as in the checkpoint unless given
+  kForget,  // belongs to one start of the program and is not saved
+};
+
+struct Setting {
+  const char* flag;
+  const char* help;
+  OnResume on_resume;
+  double least = -std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::infinity();
+
+  std::string key() const { return flag + 2; }
+};
+
+/// Calls visit(setting, member pointer) for every setting.
+template <class Visit>
+void VisitSettings(const Visit& visit) {
+  using enum OnResume;
+  using O = TrainOptions;
+  visit(Setting{"--arch", "Architecture of the model", kSame}, &O::arch);
+  visit(Setting{"--layers", "Number of blocks [4]", kSame, 1, 1024}, &O::layers);
+  visit(Setting{"--width", "Channels of the residual stream, a multiple of the head size [256]", kSame, 4,
+                65536},
+        &O::width);
+  visit(Setting{"--head-size", "Channels a head [64]", kSame, 4, 1024}, &O::head_size);
+  visit(Setting{"--ffn", "Inner channels of the channel mix [4 times the width]", kSame, 1, 1 << 20},
+        &O::ffn);
+  visit(Setting{"--vocab", "Size of the vocabulary [256, the bytes]", kSame, 1, 1 << 24}, &O::vocab);
+  visit(Setting{"--tokenizer", "How text becomes tokens: bytes", kSame}, &O::tokenizer);
+  visit(Setting{"--data", "Text files to learn from", kAdopt}, &O::data);
+  visit(Setting{"--val-fraction",
+                "Part at the end of each file that is held out to measure the loss on; 0 for none", kSame, 0,
+                0.9},
+        &O::val_fraction);
+  visit(Setting{"--ctx", "Tokens a sample", kSame, 1, 1 << 24}, &O::ctx);
+  visit(Setting{"--batch", "Samples that go through the model at once", kSame, 1, 65536}, &O::batch);
+  visit(Setting{"--accumulate", "Batches whose gradients are averaged to one step", kSame, 1, 65536},
+        &O::accumulate);
+  visit(Setting{"--steps", "Length of the run: number of steps", kSame, 1, 1e15}, &O::steps);
+  visit(Setting{"--tokens", "Length of the run: number of tokens", kSame, 1, 1e18}, &O::tokens);
+  visit(Setting{"--minutes",
+                "Length of the run: time. The learning rate then follows the clock, so that two such runs "
+                "are not the same to the bit",
+                kSame, 1e-3, 1e7},
+        &O::minutes);
+  visit(Setting{"--lr", "Learning rate after the warmup", kSame, 0, 1}, &O::lr);
+  visit(Setting{"--lr-final", "Learning rate at the end [a tenth of --lr]", kSame, 0, 1}, &O::lr_final);
+  visit(Setting{"--warmup", "Steps over which the learning rate rises", kSame, 0, 1e9}, &O::warmup);
+  visit(Setting{"--wd", "Weight decay of the matrices", kSame, 0, 10}, &O::wd);
+  visit(Setting{"--betas", "AdamW's two averaging factors", kSame, 0, 0.999999}, &O::betas);
+  visit(Setting{"--eps", "AdamW's epsilon", kSame, 0, 1}, &O::eps);
+  visit(Setting{"--clip", "Largest gradient norm, beyond which the gradient is scaled down; 0 for no limit",
+                kSame, 0, 1e9},
+        &O::clip);
+  visit(Setting{"--l2-wrap", "RWKV's penalty on the largest logit; 0 for none", kSame, 0, 1}, &O::l2_wrap);
+  visit(
+      Setting{"--precision", "Type of the matrices in products: fp32 or bf16 (with float32 masters)", kSame},
+      &O::precision);
+  visit(Setting{"--recompute",
+                "Keep only the inputs of blocks and run them again in the backward pass: less memory, a "
+                "third more work",
+                kAdopt},
+        &O::recompute);
+  visit(Setting{"--threads", "Threads [the physical cores]", kAdopt, 1, 4096}, &O::threads);
+  visit(Setting{"--seed", "Seed of the initial values and of the order of the data", kSame, 0, 9e18},
+        &O::seed);
+  visit(Setting{"--out", "Folder for checkpoints, log and curve", kForget}, &O::out);
+  visit(Setting{"--resume", "Go on from the newest checkpoint in --out, with its settings", kForget},
+        &O::resume);
+  visit(Setting{"--log", "Log file, one JSON object a step [log.jsonl in --out]", kAdopt}, &O::log);
+  visit(Setting{"--val-every",
+                "Steps between measurements of the held-out loss on a fixed sample; 0 for the end only",
+                kAdopt, 0, 1e15},
+        &O::val_every);
+  visit(
+      Setting{"--save-every", "Steps (500) or minutes (10m) between checkpoints; 0 for the end only", kAdopt},
+      &O::save_every);
+  visit(Setting{"--init", "Model file whose weights to start from", kForget}, &O::init);
+}
+
+/// Steps or seconds between checkpoints; 0 and 0 for never.
+struct SaveInterval {
+  int64_t steps = 0;
+  double seconds = 0;
+};
+/// Reads "500" or "10m". Throws Error naming --save-every.
+SaveInterval ParseSaveInterval(const std::string& text);
+
+/// Throws Error, naming flag, range and remedy, unless every setting makes sense by itself and with the
+/// others.
+void CheckOptions(const TrainOptions& options);
+
+/// The settings as a JSON object, for checkpoints.
+std::string SettingsToJson(const TrainOptions& options);
+
+/// The options of a resumed run: what was given, and what the checkpoint called `where` has in `settings` for
+/// the rest. Throws Error, naming the flag, where a given value contradicts the checkpoint.
+TrainOptions AdoptSettings(const TrainOptions& asked, const std::string& settings, const std::string& where);
+
+}  // namespace linnet

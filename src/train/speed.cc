@@ -1,0 +1,34 @@
+#include "train/speed.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "kernels/backend.h"
+
+namespace linnet {
+
+double TrainingFlopsPerToken(const LoadedModel& model) {
+  const Dim table = model.sizes.at("vocab") * model.sizes.at("width");
+  return 6.0 * static_cast<double>(model.params->count() - table) +
+         3 * model.architecture->recurrence_flops(model.sizes);
+}
+
+double MeasureMatMulPeak(DType type) {
+  using Clock = std::chrono::steady_clock;
+  constexpr Dim kSize = 2048;
+  constexpr double kBudget = 0.25;  // seconds; one product more may follow
+  const Tensor a = Tensor::Zeros({kSize, kSize}, type), b = Tensor::Zeros({kSize, kSize}, type);
+  const Tensor c = Tensor::Empty({kSize, kSize});
+  Backend& backend = Backend::For(Device::kCpu);
+  double best = 1e30, total = 0;
+  while (total < kBudget) {
+    const auto start = Clock::now();
+    backend.MatMul(a, false, b, true, c, false);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::min(best, seconds);
+    total += seconds;
+  }
+  return 2.0 * kSize * kSize * kSize / best;
+}
+
+}  // namespace linnet

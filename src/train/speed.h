@@ -1,0 +1,15 @@
+// What a training step computes, and what the machine could: speed is told as the share of the two.
+#pragma once
+
+#include "nn/model.h"
+
+namespace linnet {
+
+/// Floating-point operations that training does per token: 6 for each parameter (2 forward, 4 backward) but
+/// the embedding table, which is only looked up, and three times the recurrence.
+double TrainingFlopsPerToken(const LoadedModel& model);
+
+/// Operations a second of a large matrix product in this type (f32 or bf16). Takes less than half a second.
+double MeasureMatMulPeak(DType type);
+
+}  // namespace linnet

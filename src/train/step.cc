@@ -1,0 +1,53 @@
+#include "train/step.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/ops.h"
+
+namespace linnet {
+
+double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap) {
+  Tape tape;
+  const Tensor hidden = model.model->Hidden(samples.batch, state);
+  const Tensor loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets,
+                                        {.l2_wrap = static_cast<float>(l2_wrap)});
+  const double value = loss.data()[0];
+  // Gradients of a loss that is no number would only cost time; the step will be skipped.
+  if (std::isfinite(value)) tape.Backward(loss);
+  return value;
+}
+
+StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<const Samples> batches,
+                      const State& state, double lr, const StepOptions& options) {
+  const auto count = static_cast<double>(batches.size());
+  StepOutcome outcome;
+  optimizer.ClearGradients();
+  for (const Samples& samples : batches) {
+    outcome.loss += ForwardBackward(model, samples, state, options.l2_wrap) / count;
+  }
+  outcome.gradient_norm = optimizer.GradientNorm() / count;
+  outcome.skipped = !std::isfinite(outcome.loss) || !std::isfinite(outcome.gradient_norm);
+  if (!outcome.skipped) {
+    // The reference's clipping adds 1e-6 to the norm.
+    const double scale =
+        options.clip > 0 ? std::min(1.0, options.clip / (outcome.gradient_norm + 1e-6)) : 1.0;
+    optimizer.Step(lr, scale / count);
+  }
+  optimizer.ClearGradients();
+  return outcome;
+}
+
+double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state) {
+  double total = 0;
+  size_t tokens = 0;
+  for (const Samples& samples : batches) {
+    const Tensor hidden = model.model->Hidden(samples.batch, state);
+    const Tensor loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets);
+    total += static_cast<double>(loss.data()[0]) * static_cast<double>(samples.targets.size());
+    tokens += samples.targets.size();
+  }
+  return total / static_cast<double>(tokens);
+}
+
+}  // namespace linnet

@@ -1,0 +1,34 @@
+// The arithmetic of one training step, and of measuring the loss.
+#pragma once
+
+#include <span>
+
+#include "train/data.h"
+#include "train/optimizer.h"
+
+namespace linnet {
+
+/// Forward and backward pass over one batch whose sequences begin at the zero state. Adds to the parameters'
+/// gradients and returns the mean loss in nats. `state` has a slot for each sequence and is in mode
+/// kKeepInitial.
+double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap);
+
+struct StepOptions {
+  double clip = 1;  // 0: never
+  double l2_wrap = 1e-4;
+};
+
+struct StepOutcome {
+  double loss = 0;           // mean over the batches, nats
+  double gradient_norm = 0;  // of the mean gradient, before clipping
+  bool skipped = false;      // one of the two is not finite: the weights were left alone
+};
+
+/// One update from the mean gradient of `batches`, which have the same size.
+StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<const Samples> batches,
+                      const State& state, double lr, const StepOptions& options);
+
+/// Mean loss in nats, without gradients.
+double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state);
+
+}  // namespace linnet

@@ -1,0 +1,54 @@
+// The trainer: data -> batch -> forward -> loss -> backward -> clip -> AdamW -> log, with checkpoints from
+// which a run goes on as if it had never stopped: the same losses to the bit, on the same number of threads.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "train/log.h"
+#include "train/options.h"
+
+namespace linnet {
+
+class Dataset;
+struct TrainableModel;
+
+/// What a run is, for those who watch it.
+struct RunFacts {
+  const TrainOptions* options;  // complete: with the sizes, and what was taken from a checkpoint
+  const TrainableModel* weights;
+  const Dataset* data;
+  int64_t first_step;  // 0 for a new run
+  int64_t steps;       // of the whole run; 0 where its length is a time
+};
+
+struct Progress {
+  int64_t steps_done = 0;
+  double fraction = 0;      // of the run
+  double seconds_left = 0;  // estimate
+};
+
+/// Told what happens. Called from the thread that trains, between steps.
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  virtual void Started(const RunFacts&) {}
+  virtual void StepDone(const StepRecord&, const Progress&) {}
+  virtual void Message(const std::string&) {}
+  /// Asked after each step; true ends the run with a checkpoint.
+  virtual bool StopRequested() { return false; }
+};
+
+struct TrainResult {
+  bool interrupted = false;  // StopRequested() said so
+  int64_t steps = 0;         // done in total
+  std::optional<double> val_loss;
+  std::filesystem::path model, log;
+};
+
+/// Trains. Throws Error, before anything is changed where that is possible, if the options make no sense, a
+/// file cannot be used, another run has the folder, or the loss is no number five steps in a row.
+TrainResult Train(const TrainOptions& options, TrainObserver& observer);
+
+}  // namespace linnet

@@ -1,0 +1,90 @@
+#include "train/weights.h"
+
+#include <functional>
+#include <optional>
+#include <tuple>
+
+namespace linnet {
+namespace {
+
+constexpr Dim kDefaultLayers = 4, kDefaultWidth = 256, kDefaultVocab = 256;
+
+/// `exact` has the same parameters with float32 matrices; it is not asked for where `model` has these itself.
+TrainableModel WithMasters(LoadedModel model, const std::function<LoadedModel()>& exact) {
+  TrainableModel result{std::move(model), {}};
+  std::optional<LoadedModel> unrounded;
+  for (size_t i = 0; i < result.parameters().size(); ++i) {
+    const Tensor& tensor = result.parameters()[i].tensor;
+    tensor.Track();
+    if (tensor.dtype() != DType::kF32 && !unrounded) unrounded = exact();
+    result.masters.push_back(tensor.dtype() == DType::kF32 ? Tensor()
+                                                           : unrounded->params->parameters()[i].tensor);
+  }
+  return result;
+}
+
+void Set(Sizes& sizes, const char* name, int64_t chosen, Dim otherwise) {
+  const Dim value = chosen != 0 ? chosen : otherwise;
+  if (value != 0) sizes[name] = value;
+}
+
+TrainableModel Fresh(const TrainOptions& o, MatrixType matrices) {
+  const Architecture& architecture = FindArchitecture(o.arch);
+  Sizes sizes;
+  Set(sizes, "layers", o.layers, kDefaultLayers);
+  Set(sizes, "width", o.width, kDefaultWidth);
+  Set(sizes, "vocab", o.vocab, kDefaultVocab);
+  Set(sizes, "head_size", o.head_size, 0);
+  Set(sizes, "ffn", o.ffn, 0);
+  return NewTrainable(architecture, architecture.complete_sizes(sizes), static_cast<uint64_t>(o.seed),
+                      matrices);
+}
+
+/// A model from a file, whose sizes must be those asked for where any are.
+TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path, MatrixType matrices) {
+  TrainableModel loaded = LoadTrainable(path, matrices);
+  const LoadedModel& model = loaded.model;
+  Check(!o.given.contains("--arch") || model.architecture->name == o.arch,
+        "--arch is {} but {} is {}; leave the flag out", o.arch, path.string(), model.architecture->name);
+  const std::tuple<const char*, const char*, int64_t> asked[] = {{"--layers", "layers", o.layers},
+                                                                 {"--width", "width", o.width},
+                                                                 {"--head-size", "head_size", o.head_size},
+                                                                 {"--ffn", "ffn", o.ffn},
+                                                                 {"--vocab", "vocab", o.vocab}};
+  for (const auto& [flag, name, value] : asked) {
+    Check(value == 0 || value == model.sizes.at(name), "{} is {} but {} has {}; leave the flag out", flag,
+          value, path.string(), model.sizes.at(name));
+  }
+  Check(model.vocab() >= 256, "{}: has a vocabulary of {}, --tokenizer bytes needs 256", path.string(),
+        model.vocab());
+  return loaded;
+}
+
+}  // namespace
+
+TrainableModel NewTrainable(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
+                            MatrixType matrices) {
+  return WithMasters(NewModel(architecture, sizes, seed, matrices),
+                     [&] { return NewModel(architecture, sizes, seed, MatrixType::kF32); });
+}
+
+TrainableModel LoadTrainable(const std::filesystem::path& path, MatrixType matrices) {
+  return WithMasters(LoadModel(path, matrices, Access::kWrite),
+                     [&] { return LoadModel(path, MatrixType::kF32, Access::kWrite); });
+}
+
+TrainableModel StartingWeights(const TrainOptions& options, const std::filesystem::path& file) {
+  const MatrixType matrices = options.precision == "bf16" ? MatrixType::kBf16 : MatrixType::kF32;
+  return file.empty() ? Fresh(options, matrices) : FromFile(options, file, matrices);
+}
+
+void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
+  options.arch = model.architecture->name;
+  options.layers = model.sizes.at("layers");
+  options.width = model.sizes.at("width");
+  options.head_size = model.sizes.at("head_size");
+  options.ffn = model.sizes.at("ffn");
+  options.vocab = model.sizes.at("vocab");
+}
+
+}  // namespace linnet

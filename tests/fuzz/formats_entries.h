@@ -1,0 +1,63 @@
+// What the fuzzers of the file formats do with an input; shared with the test that runs the corpus without a
+// fuzzer.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "formats/checkpoint.h"
+#include "formats/pth.h"
+#include "formats/pth_builder.h"
+#include "formats/safetensors.h"
+
+namespace linnet {
+
+/// The input as a file, in place: a read beyond its end is one beyond the fuzzer's own allocation.
+inline MappedFile AsFile(std::span<const std::byte> input) {
+  return MappedFile("input", std::shared_ptr<const void>(input.data(), [](const void*) {}), input);
+}
+
+/// Reads every byte of every tensor until 16 MiB are read. The result keeps the reads from being optimised
+/// away.
+inline unsigned ReadAll(const Checkpoint& checkpoint) {
+  size_t left = 16 << 20;
+  unsigned sum = 0;
+  for (const auto& entry : checkpoint.entries()) {
+    const Tensor tensor = checkpoint.Load(entry.name);
+    const std::span bytes(static_cast<const unsigned char*>(tensor.raw()), tensor.bytes());
+    if (bytes.size() > left) break;
+    left -= bytes.size();
+    for (unsigned char byte : bytes) sum += byte;
+  }
+  return sum;
+}
+
+template <class Open>
+void FuzzReader(const Open& open) {
+  try {
+    [[maybe_unused]] volatile unsigned sum = ReadAll(*open());
+  } catch (const Error&) {  // the one exception that a bad file may cause
+  }
+}
+
+inline void FuzzSafetensors(std::span<const std::byte> input) {
+  FuzzReader([&] { return OpenSafetensors(AsFile(input)); });
+}
+
+inline void FuzzPth(std::span<const std::byte> input) {
+  FuzzReader([&] { return OpenPth(AsFile(input)); });
+}
+
+/// The input is a pickle; it gets a sound archive with two storages of 64 bytes around it.
+inline void FuzzPickle(std::span<const std::byte> input) {
+  ZipWriter zip;
+  zip.Add("a/data.pkl", std::string(reinterpret_cast<const char*>(input.data()), input.size()));
+  zip.Add("a/data/0", std::string(64, '0'));
+  zip.Add("a/data/1", std::string(64, '1'));
+  const std::string file = zip.Finish();
+  FuzzReader([&] { return OpenPth(AsFile(std::as_bytes(std::span(file)))); });
+}
+
+}  // namespace linnet

@@ -1,0 +1,138 @@
+// Writes the fuzzers' seeds: small files, sound ones and ones broken in one place each.   make_corpus FOLDER
+#include <cstdio>
+#include <filesystem>
+#include <numeric>
+
+#include "formats/pth_builder.h"
+#include "formats/safetensors.h"
+
+namespace linnet {
+namespace {
+
+using std::string_literals::operator""s;
+
+void Save(const std::filesystem::path& folder, const std::string& name, const std::string& text) {
+  std::filesystem::create_directories(folder);
+  WriteFile(folder / name, text);
+}
+
+Tensor Counting(const Shape& shape, DType dtype) {
+  const Tensor tensor = Tensor::Empty(shape, dtype);
+  auto* bytes = static_cast<uint8_t*>(tensor.raw());
+  std::iota(bytes, bytes + tensor.bytes(), uint8_t{1});
+  return tensor;
+}
+
+void MakeSafetensors(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  WriteSafetensors(folder / "all_dtypes",
+                   {{"f32", Counting({2, 3}, DType::kF32)},
+                    {"bf16", Counting({4}, DType::kBf16)},
+                    {"f16", Counting({1, 1, 2, 2}, DType::kF16)},
+                    {"f64", Counting({2}, DType::kF64)},
+                    {"i32", Counting({3}, DType::kI32)},
+                    {"i64", Counting({}, DType::kI64)},
+                    {"u8", Counting({5}, DType::kU8)},
+                    {"empty", Counting({0, 7}, DType::kF32)}},
+                   {{"format", "pt"}});
+  const auto tensor = [](const std::string& name, const std::string& shape, const std::string& offsets) {
+    return "\"" + name + R"(":{"dtype":"U8","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
+  };
+  const std::pair<const char*, std::string> headers[] = {
+      {"empty_header", "{}"},
+      {"one", "{" + tensor("a", "[4]", "[0,4]") + "}"},
+      {"two_in_reverse", "{" + tensor("b", "[2]", "[2,4]") + "," + tensor("a", "[2]", "[0,2]") + "}"},
+      {"name_twice", "{" + tensor("a", "[2]", "[0,2]") + "," + tensor("a", "[2]", "[2,4]") + "}"},
+      {"overlap", "{" + tensor("a", "[3]", "[0,3]") + "," + tensor("b", "[2]", "[2,4]") + "}"},
+      {"gap", "{" + tensor("a", "[1]", "[0,1]") + "," + tensor("b", "[2]", "[2,4]") + "}"},
+      {"beyond_the_end", "{" + tensor("a", "[9]", "[0,9]") + "}"},
+      {"huge_extents", "{" + tensor("a", "[4294967296,4294967296,0]", "[0,0]") + "}"},
+      {"huge_number", "{" + tensor("a", "[99999999999999999999999]", "[0,4]") + "}"},
+      {"negative", "{" + tensor("a", "[-4]", "[0,4]") + "}"},
+      {"rank_5", "{" + tensor("a", "[1,1,1,1,4]", "[0,4]") + "}"},
+      {"deep", std::string(500, '{')},
+      {"deep_lists", "{\"a\":" + std::string(500, '[')},
+      {"unknown_dtype", R"({"a":{"dtype":"I4","shape":[4],"data_offsets":[0,4]}})"},
+      {"bad_json", "{\"a\":"},
+  };
+  for (const auto& [name, header] : headers) Save(folder, name, SafetensorsFile(header, "data"));
+  Save(folder, "header_beyond_file", Bytes<uint64_t>(1000) + "{}");
+}
+
+std::string SmallTensor() { return pkl::Tensor(pkl::Storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}); }
+
+/// Pickles for an archive with the storages "0" and "1" of 64 bytes.
+pkl::Items Pickles() {
+  const std::string half = pkl::Storage("HalfStorage", "1", 32, "cuda:0");
+  std::string doubling = "}q\1";  // each dict holds the one before it twice
+  for (int i = 0; i < 30; ++i) doubling += "0}q\2(X\1\0\0\0ah\1X\1\0\0\0bh\1uq\1"s;
+  return {
+      {"dict", pkl::Dict({{"a", SmallTensor()}})},
+      {"ordered_dict", pkl::OrderedDict({{"a", SmallTensor()}, {"b", pkl::Tensor(half, 4, {2, 3}, {1, 2})}})},
+      {"metadata",
+       pkl::OrderedDict({{"a", SmallTensor()}}) + pkl::Dict({{"_metadata", pkl::Dict({})}}) + "b"},
+      {"parameter", pkl::Dict({{"module.a", pkl::Parameter(SmallTensor())}})},
+      {"nested",
+       pkl::Dict({{"step", pkl::Int(7)}, {"model", pkl::Dict({{"x", pkl::Dict({{"a", SmallTensor()}})}})}})},
+      {"size",
+       pkl::Dict({{"s", pkl::Call(pkl::Global("torch", "Size"), {pkl::Ints({2})})}, {"a", SmallTensor()}})},
+      {"protocol_4",
+       "\x95\0\0\0\0\0\0\0\0}\x94(\x8c\1a\x8c\5torch\x8c\4Size\x93)R\x8c\1b"s + SmallTensor() + "u"},
+      {"scalars",
+       pkl::Dict(
+           {{"f", "G\x3f\xf0\0\0\0\0\0\0"s}, {"t", "\x88"}, {"n", "N"}, {"l", "](K\1M\2\0e"s + "N" + "a"}})},
+      {"os_system", pkl::Global("os", "system") + pkl::Tuple({pkl::Text("true")}) + "R"},
+      {"itself", "}q\0(X\1\0\0\0ah\0u"s},
+      {"doubling", doubling},
+      {"far_memo_slot", "}r\xff\xff\xff\x7f"s},
+      {"deep_tuples", std::string(500, '(') + std::string(500, 't')},
+      {"stride_0",
+       pkl::Dict({{"a", pkl::Tensor(pkl::Storage("ByteStorage", "0", 4), 0, {1 << 30, 1 << 30}, {0, 0})}})},
+      {"offset_overflow",
+       pkl::Dict({{"a", pkl::Tensor(pkl::Storage("ByteStorage", "0", 4), INT64_MAX, {2}, {INT64_MAX})}})},
+      {"rank_5", pkl::Dict({{"a", pkl::Tensor(pkl::Storage("ByteStorage", "0", 4), 0, {1, 1, 1, 1, 1},
+                                              {1, 1, 1, 1, 1})}})},
+  };
+}
+
+void MakePth(const std::filesystem::path& folder) {
+  const std::string values(64, 'v');
+  Save(folder, "plain", Pth(pkl::Dict({{"a", SmallTensor()}}), {{"0", values}}));
+  Save(folder, "odd_folder", Pth(pkl::Dict({{"a", SmallTensor()}}), {{"0", values}}, "x y/z"));
+  const std::string program = pkl::Program(pkl::Dict({{"a", SmallTensor()}}));
+  ZipWriter newer;
+  newer.Add("n/data.pkl", program, {.deflate = true});
+  newer.Add("n/byteorder", "little");
+  newer.Add("n/data/0", values, {.zip64 = true});
+  Save(folder, "zip64", newer.Finish(true));
+  Save(folder, "comment", newer.Finish(false, "a comment"));
+  ZipWriter bomb;
+  bomb.Add("b/data.pkl", std::string(100'000, 'N'), {.deflate = true});
+  Save(folder, "bomb", bomb.Finish());
+  ZipWriter twice;
+  twice.Add("t/data.pkl", program);
+  twice.Add("t/data.pkl", program);
+  Save(folder, "member_twice", twice.Finish());
+  ZipWriter encrypted;
+  encrypted.Add("e/data.pkl", program, {.flags = 1});
+  Save(folder, "encrypted", encrypted.Finish());
+  const std::string sound = Pth(pkl::Dict({{"a", SmallTensor()}}), {{"0", values}});
+  Save(folder, "cut_short", sound.substr(0, sound.size() / 2));
+  Save(folder, "missing_storage", Pth(pkl::Dict({{"a", SmallTensor()}}), {}));
+}
+
+}  // namespace
+}  // namespace linnet
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_corpus FOLDER\n");
+    return 1;
+  }
+  const std::filesystem::path folder = argv[1];
+  linnet::MakeSafetensors(folder / "safetensors");
+  linnet::MakePth(folder / "pth");
+  for (const auto& [name, value] : linnet::Pickles()) {
+    linnet::Save(folder / "pickle", name, linnet::pkl::Program(value));
+  }
+}

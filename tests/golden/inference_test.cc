@@ -1,0 +1,89 @@
+// Logits after every token and states of the reference implementation, for every model file in A_inference that this version
+// runs: as one chunk, token by token, and in pieces of odd sizes.
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "golden/golden.h"
+#include "nn/model.h"
+
+namespace linnet {
+namespace {
+
+using golden::LargestDifference;
+using golden::Values;
+
+/// Logits may be off by this much of their standard deviation.
+constexpr double kTolerance = 2e-5;
+
+/// The pieces that the tokens are fed in.
+using Pieces = std::vector<int>;
+
+Tensor LogitsInPieces(const LoadedModel& loaded, const State& state, const std::vector<int>& tokens,
+                      const Pieces& pieces) {
+  const Tensor logits = Tensor::Empty({static_cast<Dim>(tokens.size()), loaded.vocab()});
+  size_t at = 0;
+  for (int piece : pieces) {
+    Batch batch;
+    batch.Append({tokens.begin() + at, tokens.begin() + at + piece}, 0);
+    const Tensor part = loaded.model->Forward(batch, state);
+    std::copy_n(part.data(), part.size(), logits.data() + at * loaded.vocab());
+    at += piece;
+  }
+  EXPECT_EQ(at, tokens.size());
+  return logits;
+}
+
+void CheckStates(const State& state, const Checkpoint& expected, const std::string& prefix, const std::string& suffix,
+                 double tolerance) {
+  const std::vector<Tensor> saved = state.Save(0);
+  for (size_t i = 0; i < saved.size(); ++i) {
+    const std::string name = prefix + std::to_string(i) + suffix;
+    ASSERT_NE(expected.Find(name), nullptr) << name;
+    EXPECT_LE(LargestDifference(saved[i], Values(expected, name)), tolerance) << name;
+  }
+}
+
+void CheckFile(const std::filesystem::path& file, const std::string& tag, const Checkpoint& expected) {
+  SCOPED_TRACE(file.string());
+  const LoadedModel loaded = LoadModel(file, MatrixType::kF32);
+  std::vector<int> tokens;
+  for (double id : Values(expected, "tokens")) tokens.push_back(static_cast<int>(id));
+  const int n = static_cast<int>(tokens.size());
+  const std::vector<double> truth = Values(expected, tag + ".logits_f64");
+  const double scale = golden::StandardDeviation(truth);
+
+  for (const Pieces& pieces : {Pieces{n}, Pieces(n, 1), Pieces{17, n - 17}, Pieces{1, 7, 16, n - 24}}) {
+    const State state = loaded.NewState(1);
+    const Tensor logits = LogitsInPieces(loaded, state, tokens, pieces);
+    const double error = LargestDifference(logits, truth) / scale;
+    testing::Test::RecordProperty(tag + " in " + std::to_string(pieces.size()) + " pieces", std::to_string(error));
+    EXPECT_LE(error, kTolerance) << pieces.size() << " pieces";
+    CheckStates(state, expected, tag + ".state.", "_f64", 2e-5);
+  }
+  const State state = loaded.NewState(1);
+  LogitsInPieces(loaded, state, {tokens.begin(), tokens.begin() + 17}, {17});
+  CheckStates(state, expected, tag + ".state_after_17.", "", 2e-5);
+}
+
+TEST(GoldenInference, EveryVersion7ModelGivesTheReferencesLogitsAndStates) {
+  LINNET_SKIP_WITHOUT_GOLDEN();
+  int checked = 0;
+  for (const auto& folder : golden::Cases("A_inference")) {
+    if (!exists(folder / "info.json")) continue;
+    const auto info = nlohmann::json::parse(ReadFile(folder / "info.json"));
+    if (info.at("version") != "7") continue;
+    const auto expected = Checkpoint::Open(folder / "expected.safetensors");
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      for (const std::string tag : {"fp32", "bf16"}) {
+        if (name.find("." + tag + ".") == std::string::npos || expected->Find(tag + ".logits_f64") == nullptr) continue;
+        CheckFile(entry.path(), tag, *expected);
+        ++checked;
+      }
+    }
+  }
+  EXPECT_GT(checked, 0) << "no RWKV-7 model in " << golden::Folder();
+}
+
+}  // namespace
+}  // namespace linnet

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# ./run from end to end, with seconds instead of a minute: it trains, loads, generates, writes no escape codes into a pipe, keeps
+# an earlier run, and leaves a checkpoint to go on from when it is interrupted.
+#
+#   run_test.sh SOURCE_FOLDER LINNET
+set -euo pipefail
+source=$(realpath "$1")
+export LINNET_PROGRAM=$2
+LINNET_OUT=$(mktemp -d)
+export LINNET_OUT
+run=$LINNET_OUT/run
+trap 'rm -rf "$LINNET_OUT"' EXIT
+fail() {
+  echo "FAILED: $*" >&2
+  sed 's/^/  /' "$LINNET_OUT/output" >&2
+  exit 1
+}
+says() { grep -qF -- "$1" "$LINNET_OUT/output" || fail "the output lacks '$1'"; }
+
+# The output folder of the user must stay as it is.
+listing() { ls -lR --time-style=full-iso "$source/out/run" 2>/dev/null || true; }
+before=$(listing)
+
+"$source/run" 0.05 >"$LINNET_OUT/output" 2>&1 || fail "./run 0.05 ended with $?"
+says "now run as an RNN"
+says "Question: What is the state of an RNN?"
+! grep -q $'[\033\r]' "$LINNET_OUT/output" || fail "escape codes in a pipe"
+for file in model.safetensors log.jsonl loss.svg; do
+  [[ -s $run/$file ]] || fail "there is no $file: $(ls "$run")"
+done
+grep -q '"loss"' "$run/log.jsonl" || fail "the log has no losses"
+"$LINNET_PROGRAM" info "$run/model.safetensors" >/dev/null || fail "the model cannot be read"
+
+sum=$(cksum <"$run/model.safetensors")
+code=0
+timeout --preserve-status --signal=INT 15 "$source/run" --minutes 10 >"$LINNET_OUT/output" 2>&1 || code=$?
+((code == 130)) || fail "./run ended with $code when it was interrupted"
+says "is kept as $run.1"
+says "train --resume --out $run"
+[[ $(cksum <"$run.1/model.safetensors") == "$sum" ]] || fail "the earlier run was changed"
+
+# The very command that was printed, cut short in its turn.
+steps=$(wc -l <"$run/log.jsonl")
+code=0
+resume=$(sed -n 's/^Stopped[^:]*: *//p' "$LINNET_OUT/output")
+timeout --preserve-status --signal=INT 10 bash -c "exec $resume" >"$LINNET_OUT/output" 2>&1 || code=$?
+((code == 130)) || fail "'$resume' ended with $code"
+(($(wc -l <"$run/log.jsonl") > steps)) || fail "the resumed run did no step"
+
+[[ $(listing) == "$before" ]] || fail "the run in out/run was disturbed"
+if "$source/run" soon >"$LINNET_OUT/output" 2>&1; then fail "'./run soon' was accepted"; fi
+says "number of minutes"

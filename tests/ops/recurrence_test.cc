@@ -1,0 +1,103 @@
+// The ops that look along time, on ragged batches with states in shuffled slots.
+#include "ops/op_case.h"
+
+namespace linnet {
+namespace {
+
+/// Sequences of these lengths; slots in reverse order, slot 0 unused.
+Sequences Ragged(const std::vector<int>& lengths) {
+  Sequences sequences;
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    sequences.start.push_back(sequences.start.back() + lengths[s]);
+    sequences.slot.push_back(static_cast<int>(lengths.size() - s));
+  }
+  return sequences;
+}
+
+const std::vector<std::vector<int>> kLengths = {{1}, {2, 1}, {15}, {16}, {17, 3}, {40, 1, 33}};
+
+TEST(ShiftMix, MixesWithTheRowBeforeAndCarriesTheState) {
+  for (const auto& lengths : kLengths) {
+    for (Dim width : {5, 48}) {
+      for (int mixes : {1, 6}) {
+        const Sequences sequences = Ragged(lengths);
+        const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1;
+        std::vector<Tensor> inputs{RandomTensor({n, width}, 1), RandomTensor({slots, width}, 2)};
+        for (int m = 0; m < mixes; ++m) inputs.push_back(RandomTensor({width}, 3 + m));
+        Check(OpCase{"rows " + std::to_string(n) + ", width " + std::to_string(width), inputs,
+                     [=](const auto& t) {
+                       const Tensor out = Tensor::Zeros(t[1].shape());
+                       auto ys = ops::ShiftMix(t[0], {t.begin() + 2, t.end()}, sequences, {t[1], out});
+                       ys.push_back(out);
+                       return ys;
+                     },
+                     [=](const auto& v) {
+                       return reference::ShiftMix(v[0], {v.begin() + 2, v.end()}, v[1], sequences);
+                     }});
+      }
+    }
+  }
+}
+
+OpCase Wkv7Case(const std::vector<int>& lengths, Dim heads, Dim size) {
+  const Sequences sequences = Ragged(lengths);
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1, width = heads * size;
+  std::vector<Tensor> inputs{RandomTensor({n, width}, 1),
+                             RandomTensor({n, width}, 2, 3),  // decays from one end of their range to the other
+                             RandomTensor({n, width}, 3),
+                             RandomTensor({n, width}, 4),
+                             RandomTensor({n, width}, 5, 1 / std::sqrt(static_cast<double>(size))),
+                             RandomTensor({n, width}, 6, 1 / std::sqrt(static_cast<double>(size))),
+                             RandomTensor({slots, heads, size, size}, 7)};
+  OpCase c{"rows " + std::to_string(n) + ", " + std::to_string(heads) + " heads of " + std::to_string(size), inputs,
+           [=](const auto& t) {
+             const Tensor out = Tensor::Zeros(t[6].shape());
+             const Tensor y = ops::Wkv7({t[0], t[1], t[2], t[3], t[4], t[5]}, sequences, {t[6], out},
+                                        static_cast<int>(heads));
+             return std::vector{y, out};
+           },
+           [=](const auto& v) {
+             return reference::Wkv7({v.begin(), v.begin() + 6}, v[6], sequences, width, heads);
+           }};
+  c.value_tolerance = 5e-6;
+  c.gradient_tolerance = 5e-5;
+  return c;
+}
+
+TEST(Wkv7, StepsAndChunksAreTheRecurrence) {
+  for (const auto& lengths : kLengths) {
+    for (const auto& [heads, size] : {std::pair{1, 4}, {2, 10}, {2, 16}, {1, 33}, {2, 64}}) {
+      const OpCase c = Wkv7Case(lengths, heads, size);
+      SCOPED_TRACE(c.name);
+      CheckValues(c);
+    }
+  }
+}
+
+TEST(Wkv7, GradientsAreThoseOfTheRecurrence) {
+  for (const auto& lengths : kLengths) {
+    for (const auto& [heads, size] : {std::pair{1, 4}, {2, 10}, {2, 16}}) {
+      const OpCase c = Wkv7Case(lengths, heads, size);
+      SCOPED_TRACE(c.name);
+      CheckGradients(c);
+    }
+  }
+  const OpCase c = Wkv7Case({35}, 1, 64);
+  CheckGradients(c);
+}
+
+TEST(Wkv7, RefusesStatesOfAnotherShape) {
+  const Sequences one = [] {
+    Sequences s;
+    s.start = {0, 2};
+    s.slot = {0};
+    return s;
+  }();
+  const Tensor x = RandomTensor({2, 8}, 1), state = Tensor::Zeros({1, 2, 4, 4}), wrong = Tensor::Zeros({1, 2, 4, 5});
+  EXPECT_NO_THROW(ops::Wkv7({x, x, x, x, x, x}, one, {state, state}, 2));
+  EXPECT_THROW(ops::Wkv7({x, x, x, x, x, x}, one, {wrong, wrong}, 2), Error);
+  EXPECT_THROW(ops::Wkv7({x, x, x, x, x, x}, one, {state, state}, 3), Error);
+}
+
+}  // namespace
+}  // namespace linnet

@@ -1,0 +1,156 @@
+// The slow twins: each op in about ten lines of plain loops on doubles. They define what the ops mean.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/sequences.h"
+
+namespace linnet::reference {
+
+using Values = std::vector<double>;
+
+inline double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+/// x [n, in], weight [out, in], bias [out] or empty.
+inline Values Linear(const Values& x, const Values& weight, const Values& bias, size_t in, size_t out) {
+  const size_t n = x.size() / in;
+  Values y(n * out);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t o = 0; o < out; ++o) {
+      double sum = bias.empty() ? 0 : bias[o];
+      for (size_t k = 0; k < in; ++k) sum += x[i * in + k] * weight[o * in + k];
+      y[i * out + o] = sum;
+    }
+  }
+  return y;
+}
+
+inline Values Transposed(const Values& x, size_t rows, size_t columns) {
+  Values y(x.size());
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < columns; ++j) y[j * rows + i] = x[i * columns + j];
+  }
+  return y;
+}
+
+inline Values GroupNorm(const Values& x, const Values& w, const Values& b, size_t groups, double eps) {
+  const size_t width = w.size(), size = width / groups;
+  Values y(x.size());
+  for (size_t at = 0; at < x.size(); at += size) {
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < size; ++i) mean += x[at + i] / static_cast<double>(size);
+    for (size_t i = 0; i < size; ++i) variance += (x[at + i] - mean) * (x[at + i] - mean) / static_cast<double>(size);
+    for (size_t i = 0; i < size; ++i) {
+      const size_t c = (at + i) % width;
+      y[at + i] = (x[at + i] - mean) / std::sqrt(variance + eps) * w[c] + b[c];
+    }
+  }
+  return y;
+}
+
+/// What the sequences leave: slots that none of them uses are zero.
+inline void ClearUnused(Values& state, const Sequences& sequences, size_t slot_size) {
+  for (size_t slot = 0; slot < state.size() / slot_size; ++slot) {
+    const bool used = std::count(sequences.slot.begin(), sequences.slot.end(), static_cast<int>(slot)) > 0;
+    if (!used) std::fill_n(state.begin() + slot * slot_size, slot_size, 0.0);
+  }
+}
+
+/// The outputs of all mixes one after the other, then the final state.
+inline std::vector<Values> ShiftMix(const Values& x, const std::vector<Values>& mixes, const Values& state,
+                                    const Sequences& sequences) {
+  const size_t width = mixes[0].size();
+  Values last = state;
+  std::vector<Values> ys(mixes.size(), Values(x.size()));
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t c = 0; c < width; ++c) {
+        double& previous = last[sequences.slot[s] * width + c];
+        const double now = x[t * width + c];
+        for (size_t m = 0; m < mixes.size(); ++m) ys[m][t * width + c] = now + (previous - now) * mixes[m][c];
+        previous = now;
+      }
+    }
+  }
+  ClearUnused(last, sequences, width);
+  ys.push_back(last);
+  return ys;
+}
+
+/// {key, removal, replacement}
+inline std::vector<Values> MakeKeys(const Values& k, const Values& a, const Values& k_k, const Values& k_a,
+                                    size_t heads) {
+  const size_t width = k_k.size(), size = width / heads;
+  std::vector<Values> out(3, Values(k.size()));
+  for (size_t at = 0; at < k.size(); at += size) {
+    double squares = 0;
+    for (size_t i = at; i < at + size; ++i) squares += std::pow(k[i] * k_k[i % width], 2);
+    const double norm = std::max(std::sqrt(squares), 1e-12);
+    for (size_t i = at; i < at + size; ++i) {
+      const double kk = k[i] * k_k[i % width] / norm;
+      out[0][i] = k[i] * (1 + (a[i] - 1) * k_a[i % width]);
+      out[1][i] = -kk;
+      out[2][i] = kk * a[i];
+    }
+  }
+  return out;
+}
+
+/// in = {r, w, k, v, a, b}, each [n, width]; state [slots, heads, size, size]. Returns {y, final state}.
+inline std::vector<Values> Wkv7(const std::vector<Values>& in, const Values& state, const Sequences& sequences,
+                                size_t width, size_t heads) {
+  const auto& [r, w, k, v, a, b] = std::tie(in[0], in[1], in[2], in[3], in[4], in[5]);
+  const size_t size = width / heads;
+  Values y(r.size()), all = state;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t h = 0; h < heads; ++h) {
+        const size_t at = t * width + h * size;
+        double* matrix = all.data() + (sequences.slot[s] * heads + h) * size * size;
+        for (size_t i = 0; i < size; ++i) {
+          double* row = matrix + i * size;
+          double removed = 0;
+          for (size_t j = 0; j < size; ++j) removed += row[j] * a[at + j];
+          for (size_t j = 0; j < size; ++j) {
+            const double decay = std::exp(-std::exp(-0.5) * Sigmoid(w[at + j]));
+            row[j] = row[j] * decay + removed * b[at + j] + v[at + i] * k[at + j];
+            y[at + i] += row[j] * r[at + j];
+          }
+        }
+      }
+    }
+  }
+  ClearUnused(all, sequences, heads * size * size);
+  return {y, all};
+}
+
+inline Values BonusGate(const Values& y, const Values& r, const Values& k, const Values& v, const Values& r_k,
+                        const Values& g, size_t heads) {
+  const size_t width = r_k.size(), size = width / heads;
+  Values out(y.size());
+  for (size_t at = 0; at < y.size(); at += size) {
+    double bonus = 0;
+    for (size_t i = at; i < at + size; ++i) bonus += r[i] * k[i] * r_k[i % width];
+    for (size_t i = at; i < at + size; ++i) out[i] = (y[i] + v[i] * bonus) * g[i];
+  }
+  return out;
+}
+
+inline double CrossEntropy(const Values& logits, const std::vector<int>& targets, size_t vocab) {
+  double total = 0;
+  int counted = 0;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] < 0) continue;
+    const double* row = logits.data() + i * vocab;
+    const double max = *std::max_element(row, row + vocab);
+    double sum = 0;
+    for (size_t j = 0; j < vocab; ++j) sum += std::exp(row[j] - max);
+    total += max + std::log(sum) - row[targets[i]];
+    ++counted;
+  }
+  return total / std::max(1, counted);
+}
+
+}  // namespace linnet::reference

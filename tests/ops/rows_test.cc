@@ -1,0 +1,195 @@
+// The row-wise ops, over shapes that do and do not fill vectors and threads.
+#include "ops/op_case.h"
+
+namespace linnet {
+namespace {
+
+using ops::Act;
+using ops::WeightLayout;
+
+struct LinearCase {
+  Dim rows, in, out;
+};
+
+Values Activated(Values y, Act act) {
+  for (double& x : y) {
+    if (act == Act::kTanh) x = std::tanh(x);
+    if (act == Act::kSigmoid) x = reference::Sigmoid(x);
+    if (act == Act::kRelu2) x = std::pow(std::max(0.0, x), 2);
+  }
+  return y;
+}
+
+class Linear : public testing::TestWithParam<LinearCase> {};
+
+TEST_P(Linear, IsTheProductPlusBiasThroughTheActivationInBothLayouts) {
+  const auto [rows, in, out] = GetParam();
+  for (Act act : {Act::kNone, Act::kTanh, Act::kSigmoid, Act::kRelu2}) {
+    for (WeightLayout layout : {WeightLayout::kOutIn, WeightLayout::kInOut}) {
+      const bool out_in = layout == WeightLayout::kOutIn;
+      const double scale = 1 / std::sqrt(static_cast<double>(in));
+      Check(OpCase{"act " + std::to_string(static_cast<int>(act)) + (out_in ? " out-in" : " in-out"),
+                   {RandomTensor({rows, in}, 1), RandomTensor(out_in ? Shape{out, in} : Shape{in, out}, 2, scale),
+                    RandomTensor({out}, 3)},
+                   [=](const auto& t) { return std::vector{ops::Linear(t[0], t[1], t[2], act, layout)}; },
+                   [=](const auto& v) {
+                     const Values weight = out_in ? v[1] : reference::Transposed(v[1], in, out);
+                     return Outputs{Activated(reference::Linear(v[0], weight, v[2], in, out), act)};
+                   }});
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Linear,
+                         testing::Values(LinearCase{1, 1, 1}, LinearCase{1, 37, 70}, LinearCase{3, 64, 5},
+                                         LinearCase{8, 130, 66}, LinearCase{9, 33, 48}, LinearCase{40, 17, 129}));
+
+TEST(LinearBf16, RoundsItsInputAndSumsInFloat32) {
+  for (Dim rows : {1, 5, 40}) {
+    const Dim in = 70, out = 33;
+    const Tensor x = RandomTensor({rows, in}, 1), w = RandomTensor({out, in}, 2, 0.1);
+    const Tensor weight = Tensor::Empty({out, in}, DType::kBf16);
+    Backend::For(Device::kCpu).Convert(w, weight);
+    Values xs = ToValues(x), ws;
+    for (double& v : xs) v = ToFloat(ToBf16(static_cast<float>(v)));
+    for (Dim i = 0; i < weight.size(); ++i) ws.push_back(ToFloat(weight.data<Bf16>()[i]));
+    const Values expected = reference::Linear(xs, ws, {}, in, out);
+    const Tensor y = ops::Linear(x, weight);
+    for (Dim i = 0; i < y.size(); ++i) EXPECT_NEAR(y.data()[i], expected[i], 1e-5) << rows << " rows, element " << i;
+  }
+}
+
+TEST(LinearBf16, GradientsAreThoseOfFloat32UpToRounding) {
+  const Dim rows = 40, in = 64, out = 48;
+  const Tensor x = RandomTensor({rows, in}, 1), w = RandomTensor({out, in}, 2, 0.1), dy = RandomTensor({rows, out}, 3);
+  const Tensor rounded = Tensor::Empty({out, in}, DType::kBf16);
+  Backend::For(Device::kCpu).Convert(w, rounded);
+  std::vector<Values> dx, dw;
+  for (const Tensor& weight : {w, rounded}) {
+    const Tensor input = x.Clone();
+    input.Track();
+    weight.Track();
+    Tape tape;
+    const Tensor y = ops::Linear(input, weight, {}, Act::kSigmoid);
+    Accumulate(y.gradient(), dy);
+    tape.Backward();
+    EXPECT_EQ(weight.grad().dtype(), DType::kF32);
+    dx.push_back(ToValues(input.grad()));
+    dw.push_back(ToValues(weight.grad()));
+  }
+  for (const auto& pair : {dx, dw}) {
+    Values difference = pair[0];
+    for (size_t i = 0; i < difference.size(); ++i) difference[i] -= pair[1][i];
+    EXPECT_LE(Norm(difference), 0.01 * Norm(pair[0]));
+    EXPECT_GT(Norm(difference), 0) << "nothing was rounded";
+  }
+}
+
+TEST(Linear, RefusesWhatDoesNotFit) {
+  EXPECT_THROW(ops::Linear(RandomTensor({2, 5}, 1), RandomTensor({3, 4}, 2)), Error);
+  EXPECT_THROW(ops::Linear(RandomTensor({2, 4}, 1), RandomTensor({3, 4}, 2), RandomTensor({4}, 3)), Error);
+}
+
+class RowWise : public testing::TestWithParam<std::pair<Dim, Dim>> {};  // rows, width
+
+TEST_P(RowWise, Add) {
+  const auto [n, c] = GetParam();
+  Check(OpCase{"add",
+               {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2)},
+               [](const auto& t) { return std::vector{ops::Add(t[0], t[1])}; },
+               [](const auto& v) {
+                 Values y = v[0];
+                 for (size_t i = 0; i < y.size(); ++i) y[i] += v[1][i];
+                 return Outputs{y};
+               }});
+}
+
+TEST_P(RowWise, Lerp) {
+  const auto [n, c] = GetParam();
+  Check(OpCase{"lerp",
+               {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({n, c}, 3)},
+               [](const auto& t) { return std::vector{ops::Lerp(t[0], t[1], t[2])}; },
+               [](const auto& v) {
+                 Values y = v[0];
+                 for (size_t i = 0; i < y.size(); ++i) y[i] += (v[1][i] - v[0][i]) * v[2][i];
+                 return Outputs{y};
+               }});
+}
+
+TEST_P(RowWise, GroupNorm) {
+  const auto [n, c] = GetParam();
+  for (int groups : {1, 2, 4}) {
+    if (c % groups != 0 || c / groups < 3) continue;
+    Check(OpCase{std::to_string(groups) + " groups",
+                 {RandomTensor({n, c}, 1, 3), RandomTensor({c}, 2), RandomTensor({c}, 3)},
+                 [=](const auto& t) { return std::vector{ops::GroupNorm(t[0], t[1], t[2], groups, 64e-5f)}; },
+                 [=](const auto& v) {
+                   return Outputs{reference::GroupNorm(v[0], v[1], v[2], groups, 64e-5)};
+                 }});
+  }
+}
+
+TEST_P(RowWise, EmbeddingAndRows) {
+  const auto [n, c] = GetParam();
+  std::vector<int> ids;
+  for (Dim i = 0; i < n; ++i) ids.push_back(static_cast<int>(i * 7 % 5));  // rows repeat: their gradients must add up
+  const auto gather = [=, c = c](const auto& v) {
+    Values y;
+    for (int id : ids) y.insert(y.end(), v[0].begin() + id * c, v[0].begin() + (id + 1) * c);
+    return Outputs{y};
+  };
+  Check(OpCase{"embedding", {RandomTensor({5, c}, 1)},
+               [=](const auto& t) { return std::vector{ops::Embedding(t[0], ids)}; }, gather});
+  Check(OpCase{"rows", {RandomTensor({5, c}, 1)}, [=](const auto& t) { return std::vector{ops::Rows(t[0], ids)}; },
+               gather});
+}
+
+TEST_P(RowWise, MakeKeys) {
+  const auto [n, c] = GetParam();
+  for (int heads : {1, 2}) {
+    if (c % heads != 0) continue;
+    Check(OpCase{std::to_string(heads) + " heads",
+                 {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({c}, 3), RandomTensor({c}, 4)},
+                 [=](const auto& t) {
+                   const auto keys = ops::MakeKeys(t[0], t[1], t[2], t[3], heads);
+                   return std::vector{keys.key, keys.removal, keys.replacement};
+                 },
+                 [=](const auto& v) { return reference::MakeKeys(v[0], v[1], v[2], v[3], heads); }});
+  }
+}
+
+TEST_P(RowWise, BonusGate) {
+  const auto [n, c] = GetParam();
+  for (int heads : {1, 2}) {
+    if (c % heads != 0) continue;
+    Check(OpCase{std::to_string(heads) + " heads",
+                 {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({n, c}, 3), RandomTensor({n, c}, 4),
+                  RandomTensor({c}, 5), RandomTensor({n, c}, 6)},
+                 [=](const auto& t) {
+                   return std::vector{ops::BonusGate(t[0], t[1], t[2], t[3], t[4], t[5], heads)};
+                 },
+                 [=](const auto& v) {
+                   return Outputs{reference::BonusGate(v[0], v[1], v[2], v[3], v[4], v[5], heads)};
+                 }});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, RowWise,
+                         testing::Values(std::pair{1, 4}, std::pair{1, 64}, std::pair{3, 10}, std::pair{17, 33},
+                                         std::pair{600, 96}));
+
+TEST(Embedding, RefusesTokensBeyondTheVocabulary) {
+  EXPECT_THROW(ops::Embedding(RandomTensor({5, 4}, 1), std::vector{5}), Error);
+  EXPECT_THROW(ops::Embedding(RandomTensor({5, 4}, 1), std::vector{-1}), Error);
+}
+
+TEST(MakeKeys, AZeroKeyStaysZero) {
+  const Tensor zero = Tensor::Zeros({1, 8}), ones = RandomTensor({1, 8}, 1);
+  const auto keys = ops::MakeKeys(zero, ones, ones.Reshape({8}), ones.Reshape({8}), 2);
+  for (const Tensor& t : {keys.key, keys.removal, keys.replacement}) {
+    for (Dim i = 0; i < t.size(); ++i) EXPECT_EQ(t.data()[i], 0);
+  }
+}
+
+}  // namespace
+}  // namespace linnet
