@@ -195,8 +195,8 @@ void AddGenerate(CLI::App& app) {
                    "A file with it; - is standard input, which is also read if there is no prompt and it is "
                    "no terminal")
       ->excludes(options->prompt_given);
-  command->add_option("-n,--tokens", options->generate.max_tokens, "How many tokens to generate at most")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+  command->add_option("-n", options->generate.max_tokens, "How many tokens to generate at most")
+      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000'000}))
       ->capture_default_str();
   command->add_option("--stop", options->generate.stops, "End before this text; may be given several times")
       ->type_name("TEXT")

@@ -194,7 +194,7 @@ std::string Escaped(const std::string& text) {
 
 std::string DrawChart(const Chart& chart, int columns, int rows, bool utf8) {
   constexpr int kMargin = 8;  // labels of the y axis
-  const std::optional<Axes> axes = AxesOf(chart, 6, 4);
+  const std::optional<Axes> axes = AxesOf(chart, 6, 6);
   if (!axes) return "";
   // Title, axis, tick labels and the axis's name take four rows; the last tick label may stand out to the
   // right.

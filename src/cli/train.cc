@@ -27,6 +27,11 @@ void StopOnSignals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+/// "1 layer", "2 layers"
+std::string Count(int64_t number, const char* what) {
+  return fmt::format("{} {}{}", WithCommas(number), what, number == 1 ? "" : "s");
+}
+
 /// Draws what happens.
 class TrainDisplay : public TrainObserver {
  public:
@@ -35,29 +40,34 @@ class TrainDisplay : public TrainObserver {
   void Started(const RunFacts& run) override {
     const TrainOptions& o = *run.options;
     const LoadedModel& model = run.weights->model;
-    const bool bf16 = o.precision == "bf16";
-    peak_ = MeasureMatMulPeak(bf16 ? DType::kBf16 : DType::kF32);
+    peak_ = MeasureMatMulPeak(o.precision == "bf16" ? DType::kBf16 : DType::kF32);
     flops_per_token_ = TrainingFlopsPerToken(model);
+    tokens_per_step_ = static_cast<double>(o.tokens_per_step());
     steps_ = run.steps;
-    line_.Print(fmt::format("model     {}, {} layers of width {}, {} parameters", model.architecture->title,
-                            o.layers, o.width, WithCommas(model.params->count())));
+    line_.Print(fmt::format("model     {}, {} of width {}, {} parameters", model.architecture->title,
+                            Count(o.layers, "layer"), o.width, WithCommas(model.params->count())));
     line_.Print(fmt::format("data      {} bytes to learn from, {} held out",
                             WithCommas(run.data->training_bytes()), WithCommas(run.data->held_out_bytes())));
-    line_.Print(
-        fmt::format("step      {} tokens in samples of {}, {} on {} threads (GEMM peak {:.0f} GFLOP/s)",
-                    WithCommas(o.tokens_per_step()), o.ctx, o.precision, Threads(), peak_ / 1e9));
+    line_.Print(fmt::format("step      {} in samples of {}, {} on {} (GEMM peak {:.0f} GFLOP/s)",
+                            Count(o.tokens_per_step(), "token"), o.ctx, o.precision,
+                            Count(Threads(), "thread"), peak_ / 1e9));
     if (run.first_step > 0) line_.Print(fmt::format("resumed   at step {}", run.first_step));
     line_.Print(
         fmt::format("Ctrl-C    saves a checkpoint; `linnet train --resume --out {}` goes on with it", o.out));
   }
 
   void StepDone(const StepRecord& record, const Progress& progress) override {
-    if (record.val_loss) held_out_ = fmt::format(" | held out {:.3f}", BitsPerByte(*record.val_loss));
-    const std::string of = steps_ > 0 ? fmt::format("/{}", steps_) : "";
-    const std::string text = fmt::format(
-        "step {}{} | {:.3f} bits/byte{} | {} tokens/s | {:.0f}% of GEMM peak | {} left", progress.steps_done,
-        of, BitsPerByte(record.loss), held_out_, WithCommas(std::llround(record.tokens_per_s)),
-        100 * record.tokens_per_s * flops_per_token_ / peak_, ClockTime(progress.seconds_left));
+    // The mean over some ten steps: single ones jump with whatever else the machine does.
+    const double step_seconds = tokens_per_step_ / record.tokens_per_s;
+    seconds_ += (seconds_ == 0 ? 1 : 0.1) * (step_seconds - seconds_);
+    const double tokens_per_s = tokens_per_step_ / seconds_;
+    if (record.val_loss) held_out_ = fmt::format(", held out {:.3f}", BitsPerByte(*record.val_loss));
+    // What matters least stands last, where a narrow terminal cuts.
+    const std::string text =
+        fmt::format("step {}{}, {} left | {:.3f} bits/byte{} | {} tokens/s, {:.0f}% of GEMM peak",
+                    progress.steps_done, steps_ > 0 ? fmt::format("/{}", steps_) : "",
+                    ClockTime(progress.seconds_left), BitsPerByte(record.loss), held_out_,
+                    WithCommas(std::llround(tokens_per_s)), 100 * tokens_per_s * flops_per_token_ / peak_);
     if (progress.fraction >= 1) {
       line_.Finish(text);
     } else {
@@ -70,7 +80,7 @@ class TrainDisplay : public TrainObserver {
 
  private:
   ProgressLine line_;
-  double peak_ = 1, flops_per_token_ = 0;
+  double peak_ = 1, flops_per_token_ = 0, tokens_per_step_ = 0, seconds_ = 0;
   int64_t steps_ = 0;
   std::string held_out_;
 };
@@ -145,7 +155,7 @@ void AddSettings(CLI::App& command, TrainOptions& options) {
       CLI::Option* option = command.add_option(setting.flag, value, help);
       const bool has_default = !help.ends_with("]") && value != Value{};
       if (has_default) option->capture_default_str();
-      if (std::is_same_v<Value, std::vector<double>>) option->expected(2);
+      if (std::is_same_v<Value, std::vector<double>>) option->expected(2)->delimiter(',');
     }
   });
 }

@@ -89,21 +89,18 @@ void KeepTypical(double typical_p, std::vector<float>& kept) {
 std::vector<float> Weights(std::span<const float> logits, const SamplerOptions& options) {
   options.Validate();
   const int best = Largest(logits);
-  if (options.temperature == 0) {
-    std::vector<float> only(logits.size());
-    only[best] = 1;
-    return only;
-  }
   const std::vector<float> p = Softmax(logits, logits[best]);
   std::vector<float> kept = p;
-  float cutoff = options.top_p < 1 ? TopPCutoff(p, options.top_p) : 0;
+  const bool greedy = options.temperature == 0;
+  const double top_p = greedy ? 0 : options.top_p, temperature = greedy ? 1 : options.temperature;
+  float cutoff = top_p < 1 ? TopPCutoff(p, top_p) : 0;
   cutoff = std::max(cutoff, static_cast<float>(options.min_p * p[best]));
   for (float& x : kept) x = x < cutoff ? 0 : x;
   if (options.top_k > 0 && options.top_k < static_cast<int>(p.size())) KeepTopK(p, options.top_k, kept);
   if (options.typical_p < 1) KeepTypical(options.typical_p, kept);
-  if (options.temperature != 1) {
+  if (temperature != 1) {
     const float largest = *std::max_element(kept.begin(), kept.end());
-    const auto power = static_cast<float>(1 / options.temperature);
+    const auto power = static_cast<float>(1 / temperature);
     for (float& x : kept) x = x > 0 ? std::pow(x / largest, power) : 0;
   }
   return kept;

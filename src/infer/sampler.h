@@ -9,8 +9,8 @@
 //   typical_p  then keeps, of what is left, the tokens whose surprise -log p is nearest to the entropy, until
 //   their share
 //              reaches typical_p (Meister et al., "Locally typical sampling", 2022)
-// What is left is drawn with weights p^(1/temperature). Temperature 0 is greedy: the most likely token, of
-// equals the one with the lowest id.
+// What is left is drawn with weights p^(1/temperature). Temperature 0 is greedy: it means temperature 1 and
+// top_p 0, so that of equally likely tokens each may be drawn (top_k = 1 always takes the first).
 //
 // Order and cut-offs are those of the `rwkv` Python package, but for two of its traps: there top_p = 1 mostly
 // turns greedy, as the rounded sum never reaches 1 (here it filters nothing), and a low temperature

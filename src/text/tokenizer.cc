@@ -21,6 +21,13 @@ std::string KnownNames() {
   return names;
 }
 
+std::unique_ptr<Tokenizer> OfName(const std::string& name) {
+  for (const KnownTokenizer& known : kTokenizers) {
+    if (name == known.name) return known.make();
+  }
+  return nullptr;
+}
+
 std::unique_ptr<Tokenizer> OfSize(int64_t vocab) {
   for (const KnownTokenizer& known : kTokenizers) {
     auto tokenizer = known.make();
@@ -48,14 +55,17 @@ std::string BytesTokenizer::Decode(std::span<const int> ids) const {
 }
 
 std::unique_ptr<Tokenizer> MakeTokenizer(const std::string& name) {
-  for (const KnownTokenizer& known : kTokenizers) {
-    if (name == known.name) return known.make();
-  }
-  Fail("there is no tokenizer '{}'; known are: {}", name, KnownNames());
+  auto tokenizer = OfName(name);
+  Check(tokenizer != nullptr, "there is no tokenizer '{}'; known are: {}", name, KnownNames());
+  return tokenizer;
 }
 
 std::unique_ptr<Tokenizer> TokenizerOf(const std::string& model, const std::string& name, int64_t vocab) {
-  auto tokenizer = name.empty() ? OfSize(vocab) : MakeTokenizer(name);
+  auto tokenizer = name.empty() ? OfSize(vocab) : OfName(name);
+  Check(tokenizer != nullptr || name.empty(),
+        "{}: needs the tokenizer '{}', which this version does not have (known are: {}); "
+        "`linnet logits` works on token ids instead",
+        model, name, KnownNames());
   Check(tokenizer != nullptr,
         "{}: does not name its tokenizer, and none of those known ({}) has its vocabulary of {}; "
         "`linnet logits` works on token ids instead",

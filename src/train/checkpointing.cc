@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <iterator>
 #include <optional>
 
 namespace linnet {
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "checkpoint-", kSuffix = ".safetensors",
                            kTrainerSuffix = ".trainer.safetensors";
+constexpr const char* kLock = "train.lock";
 constexpr size_t kKept = 2;
 
 /// The step in checkpoint-STEP.safetensors.
@@ -33,10 +35,10 @@ std::optional<int64_t> StepOf(const std::string& name) {
 
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   std::error_code error;
-  fs::create_directories(path_, error);
+  created_ = fs::create_directories(path_, error);
   Check(fs::is_directory(path_), "{}: the folder for checkpoints cannot be made: {}; give another --out",
         path_.string(), error ? error.message() : "there is a file of that name");
-  const fs::path lock = path_ / "train.lock";
+  const fs::path lock = path_ / kLock;
   lock_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   Check(lock_ >= 0, "{}: the folder for checkpoints cannot be written to: {}; give another --out",
         path_.string(), std::strerror(errno));
@@ -48,7 +50,15 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   Sweep();
 }
 
-RunFolder::~RunFolder() { close(lock_); }
+RunFolder::~RunFolder() {
+  // A run that was refused leaves no folder behind.
+  std::error_code error;
+  if (created_ && std::distance(fs::directory_iterator(path_, error), {}) == 1) {
+    fs::remove(path_ / kLock, error);
+    fs::remove(path_, error);
+  }
+  close(lock_);
+}
 
 CheckpointFiles RunFolder::FilesOf(int64_t step) const {
   const std::string stem = std::string(kPrefix) + std::to_string(step);

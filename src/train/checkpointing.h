@@ -52,6 +52,7 @@ class RunFolder {
   void Sweep() const;
 
   std::filesystem::path path_;
+  bool created_ = false;  // by this object
   int lock_ = -1;
 };
 

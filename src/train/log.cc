@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numbers>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -39,12 +40,18 @@ std::optional<StepRecord> Parse(const std::string& line) {
   return record;
 }
 
-/// Rewrites the log without the lines of steps from `next_step` on.
+constexpr std::string_view kBeginning = "{\"step\":";  // of every line
+
+/// Rewrites the log without the lines of steps from `next_step` on. A file with lines that are no records,
+/// but for a torn last one, is somebody else's and left alone.
 void Cut(const std::filesystem::path& path, int64_t next_step) {
   std::ifstream in(path);
   std::string line, kept;
   while (std::getline(in, line)) {
     const auto record = Parse(line);
+    const bool torn = in.eof() && kBeginning.starts_with(line.substr(0, kBeginning.size()));
+    Check(record || torn, "{}: is not a log of linnet and would be overwritten; give another --log FILE",
+          path.string());
     if (record && record->step < next_step) kept += line + "\n";
   }
   WriteFile(path, kept);

@@ -33,7 +33,7 @@ double BitsPerByte(double nats);
 class RunLog {
  public:
   /// Opens the log for appending; lines of steps from `next_step` on, which a killed run left, are cut off.
-  /// Throws Error if it cannot be written.
+  /// Throws Error if it cannot be written or is a file of another kind.
   RunLog(const std::filesystem::path& path, int64_t next_step);
 
   /// Appends a line and flushes it. Throws Error if that fails.

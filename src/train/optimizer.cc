@@ -59,8 +59,8 @@ void Optimizer::Restore(const Checkpoint& checkpoint, int64_t updates) {
     const std::string file = checkpoint.path().string();
     Check(entry != nullptr, "{}: the tensor {} is missing", file, moment.name);
     Check(entry->shape == moment.tensor.shape() && entry->dtype == DType::kF32,
-          "{}: {} must be {} f32 but is {} {}", file, moment.name, moment.tensor.shape(),
-          entry->shape, Traits(entry->dtype).name);
+          "{}: {} must be {} f32 but is {} {}", file, moment.name, moment.tensor.shape(), entry->shape,
+          Traits(entry->dtype).name);
     Backend::For(moment.tensor.device()).Convert(checkpoint.Load(moment.name), moment.tensor);
   }
   updates_ = updates;

@@ -37,7 +37,7 @@ struct TrainOptions {
   std::string out;
   bool resume = false;
   std::string log;  // "": log.jsonl in `out`
-  int64_t val_every = 50;
+  int64_t val_every = 25;
   std::string save_every = "10m";
   std::string init;
 

@@ -18,8 +18,13 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kMostSkipped = 5;               // steps in a row
-constexpr int64_t kSampleTokens = 8192;       // of the held-out part, during the run
 constexpr int64_t kFinalTokens = 256 * 1024;  // at its end
+
+/// How much of the held-out part is measured during the run: what takes less time than a step, and enough to
+/// tell apart losses that differ by a few per cent.
+int64_t SampleTokens(const TrainOptions& options) {
+  return std::clamp<int64_t>(2 * options.tokens_per_step(), 2048, 8192);
+}
 
 /// Where a run stands, beside weights and moments.
 struct Counters {
@@ -75,6 +80,7 @@ class Run {
   TrainResult Go();
 
  private:
+  void PinPaths();
   int64_t TotalSteps() const;
   double Fraction() const;
   bool Finished() const;
@@ -114,14 +120,12 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
       weights_(StartingWeights(options_, from == nullptr ? fs::path(options_.init) : from->weights)),
       optimizer_(weights_, {options_.betas[0], options_.betas[1], options_.eps, options_.wd}),
       state_(weights_.model.NewState(static_cast<int>(options_.batch), State::Mode::kKeepInitial)),
-      sample_(data_.HeldOut(kSampleTokens, options_.batch)),
+      sample_(data_.HeldOut(SampleTokens(options_), options_.batch)),
       held_out_(data_.HeldOut(kFinalTokens, options_.batch)),
       save_interval_(ParseSaveInterval(options_.save_every)),
       log_path_(options_.log.empty() ? folder.path() / "log.jsonl" : fs::path(options_.log)) {
   CompleteOptions(options_, weights_.model);
-  // Whatever folder the run is resumed from, its data stay where they are.
-  options_.data.clear();
-  for (const Dataset::File& file : data_.files()) options_.data.push_back(file.path.string());
+  PinPaths();
   if (from != nullptr) {
     const auto trainer = Checkpoint::Open(from->trainer);
     CheckSameData(data_, *trainer);
@@ -133,6 +137,16 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
   folder.CheckSpace(3 * 12 * static_cast<uint64_t>(weights_.model.params->count()));
   first_step_ = last_save_step_ = counters_.step;
   seconds_before_ = last_save_seconds_ = counters_.seconds;
+}
+
+/// Makes the paths among the options good for resuming from anywhere. The log in the run's own folder goes
+/// unnamed, so that it is found again when the folder has moved.
+void Run::PinPaths() {
+  options_.data.clear();
+  for (const Dataset::File& file : data_.files()) options_.data.push_back(file.path.string());
+  const auto pinned = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
+  const bool own = pinned(log_path_) == pinned(folder_.path() / "log.jsonl");
+  options_.log = own ? "" : pinned(log_path_).string();
 }
 
 int64_t Run::TotalSteps() const {

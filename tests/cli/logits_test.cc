@@ -25,6 +25,8 @@ class Logits : public testing::Test {
   testing::AssertionResult Fails(const std::string& tokens, const std::vector<std::string>& parts) const {
     return FailsWith({"logits", model_, "--tokens", tokens}, parts);
   }
+  /// The argument that has tokens read from a file of that name.
+  std::string At(const std::string& name) const { return fmt::format("@{}", (folder_ / name).string()); }
 
   TemporaryFolder folder_;
   std::string model_ = WriteTinyModel(folder_ / "m.safetensors").string();
@@ -59,15 +61,15 @@ TEST_F(Logits, WithoutAllThereIsTheLastRow) {
 
 TEST_F(Logits, TokensMayComeFromAFile) {
   WriteFile(folder_ / "ids", "1, 2\n3\t4\r\n");
-  EXPECT_EQ(Json({"--tokens", "@" + (folder_ / "ids").string()})["tokens"], json({1, 2, 3, 4}));
+  EXPECT_EQ(Json({"--tokens", At("ids")})["tokens"], json({1, 2, 3, 4}));
   WriteFile(folder_ / "bad", "1 2 x3");
-  EXPECT_TRUE(Fails("@" + (folder_ / "bad").string(), {(folder_ / "bad").string(), "'x3'", "number 3"}));
-  EXPECT_TRUE(Fails("@" + (folder_ / "none").string(), {(folder_ / "none").string(), "No such file"}));
+  EXPECT_TRUE(Fails(At("bad"), {(folder_ / "bad").string(), "'x3'", "number 3"}));
+  EXPECT_TRUE(Fails(At("none"), {(folder_ / "none").string(), "No such file"}));
 }
 
 TEST_F(Logits, MoreTokensThanAChunkGiveARowEach) {
   std::string ids;
-  for (int i = 0; i < 700; ++i) ids += (i == 0 ? "" : ",") + std::to_string(i % 256);
+  for (int i = 0; i < 700; ++i) ids += fmt::format("{}{}", i == 0 ? "" : ",", i % 256);
   EXPECT_EQ(Json({"--tokens", ids, "--all"})["logits"].size(), 700u);
 }
 

@@ -42,7 +42,8 @@ struct Outcome {
 inline std::string Quoted(const std::string& word) {
   std::string quoted = "'";
   for (char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
-  return quoted + "'";
+  quoted += '\'';
+  return quoted;
 }
 
 /// Runs `linnet` with these arguments and this standard input, and waits for it.
@@ -50,8 +51,9 @@ inline Outcome RunLinnet(const std::vector<std::string>& arguments, const std::s
   const TemporaryFolder folder;
   WriteFile(folder / "in", input);
   std::string command = Quoted(LINNET_PROGRAM);
-  for (const std::string& argument : arguments) command += " " + Quoted(argument);
-  command += " <" + Quoted(folder / "in") + " >" + Quoted(folder / "out") + " 2>" + Quoted(folder / "err");
+  for (const std::string& argument : arguments) command.append(" ").append(Quoted(argument));
+  command +=
+      fmt::format(" <{} >{} 2>{}", Quoted(folder / "in"), Quoted(folder / "out"), Quoted(folder / "err"));
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(folder / "out"), ReadFile(folder / "err")};
 }

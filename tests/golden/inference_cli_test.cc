@@ -24,7 +24,7 @@ struct Case {
 /// "1,2,3"
 std::string Joined(const std::vector<int>& ids) {
   std::string list;
-  for (int id : ids) list += (list.empty() ? "" : ",") + std::to_string(id);
+  for (int id : ids) list += fmt::format("{}{}", list.empty() ? "" : ",", id);
   return list;
 }
 

@@ -114,10 +114,10 @@ TEST(Generate, StopsBeforeAStopString) {
 
 TEST(Generate, EndsAtTheEndOfTextTokenUnlessToldToGoOn) {
   const LoadedModel model = TinyModel();
-  const std::string text = Generated(model, "abc", Options(20000)).text;
+  const std::string text = Generated(model, "abc", Options(4000)).text;
   const size_t zero = text.find('\0');
-  ASSERT_NE(zero, std::string::npos) << "no token 0 in 20000: choose another seed";
-  GenerateOptions options = Options(20000);
+  ASSERT_NE(zero, std::string::npos) << "no token 0 in 4000: choose another seed";
+  GenerateOptions options = Options(4000);
   options.past_end = false;
   const GeneratedText run = Generated(model, "abc", options);
   EXPECT_EQ(run.text, text.substr(0, zero));
@@ -148,7 +148,7 @@ TEST(Generate, AnInterruptEndsIt) {
 TEST(Generate, MemoryDoesNotGrowWithTheLength) {
   const LoadedModel model = TinyModel();
   size_t in_use = 0;
-  GenerateOptions options = Options(5000);
+  GenerateOptions options = Options(2000);
   options.on_progress = [&](int64_t, int64_t tokens) {
     if (tokens == 100) {
       in_use = HostMemoryUse().in_use_bytes;

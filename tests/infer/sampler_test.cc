@@ -57,11 +57,14 @@ TEST(Sampler, MinPIsRelativeToTheLikeliest) {
 }
 
 TEST(Sampler, TypicalPMayDropTheLikeliest) {
-  // Entropy 1.28 nats; surprises 0.69, 1.61 (five times): nearest are the five, in order of their ids.
-  const std::vector<double> p = {0.5, 0.1, 0.1, 0.1, 0.1, 0.1};
-  ExpectProbabilities(p, {.typical_p = 0.15}, {0, 0.5, 0.5, 0, 0, 0});
-  ExpectProbabilities(p, {.typical_p = 0.55}, {0.5, 0.1, 0.1, 0.1, 0.1, 0.1});
-  ExpectProbabilities(p, {.top_k = 1, .typical_p = 0.01}, {1, 0, 0, 0, 0, 0});  // on what the others left
+  // Entropy 1.75 nats; surprises 0.92 and, six times, 2.30, which is nearer: the six come first, in order of
+  // their ids.
+  const std::vector<double> p = {0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1};
+  const double sixth = 1.0 / 6;
+  ExpectProbabilities(p, {.typical_p = 0.15}, {0, 0.5, 0.5, 0, 0, 0, 0});
+  ExpectProbabilities(p, {.typical_p = 0.55}, {0, sixth, sixth, sixth, sixth, sixth, sixth});
+  ExpectProbabilities(p, {.typical_p = 0.65}, p);
+  ExpectProbabilities(p, {.top_k = 1, .typical_p = 0.01}, {1, 0, 0, 0, 0, 0, 0});  // on what the others left
 }
 
 TEST(Sampler, TemperatureComesAfterTheFilters) {
@@ -70,7 +73,8 @@ TEST(Sampler, TemperatureComesAfterTheFilters) {
   ExpectProbabilities(kP, {.temperature = 1e-30},
                       {0, 1, 0, 0, 0});  // p^(1/temperature) alone would be 0 for all
   ExpectProbabilities(kP, {.temperature = 0}, {0, 1, 0, 0, 0});
-  ExpectProbabilities({0.3, 0.35, 0.35}, {.temperature = 0}, {0, 1, 0});  // the first of equals
+  ExpectProbabilities({0.3, 0.35, 0.35}, {.temperature = 0}, {0, 0.5, 0.5});  // equals stay equal
+  ExpectProbabilities({0.3, 0.35, 0.35}, {.temperature = 0, .top_k = 1}, {0, 1, 0});
 }
 
 TEST(Sampler, DrawsFollowTheProbabilities) {

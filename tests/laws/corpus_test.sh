@@ -27,7 +27,8 @@ answers "$work/held_out" >"$work/held_out_answers"
 both=$(comm -12 "$work/train_answers" "$work/held_out_answers")
 [[ -z $both ]] || fail "in both parts: $both"
 pairs=$(wc -l <"$root/data/howto.jsonl")
-(($(cat "$work/train_answers" "$work/held_out_answers" | wc -l) == pairs)) || fail "not all of the $pairs answers are there"
+# A source or document may hold such a line too, hence "at least".
+(($(answers "$work/corpus.txt" | wc -l) >= pairs)) || fail "not all of the $pairs answers are there"
 questions=$(grep -c '^Question: ' "$work/held_out")
 ((questions > 0 && $(wc -l <"$work/held_out") > 3 * questions)) || fail "the held-out part lacks questions or sources"
 

@@ -24,7 +24,7 @@ before=$(listing)
 "$source/run" 0.05 >"$LINNET_OUT/output" 2>&1 || fail "./run 0.05 ended with $?"
 says "now run as an RNN"
 says "Question: What is the state of an RNN?"
-! grep -q $'[\033\r]' "$LINNET_OUT/output" || fail "escape codes in a pipe"
+! LC_ALL=C grep -q $'[\033\r]' "$LINNET_OUT/output" || fail "escape codes in a pipe"
 for file in model.safetensors log.jsonl loss.svg; do
   [[ -s $run/$file ]] || fail "there is no $file: $(ls "$run")"
 done
@@ -32,8 +32,23 @@ grep -q '"loss"' "$run/log.jsonl" || fail "the log has no losses"
 "$LINNET_PROGRAM" info "$run/model.safetensors" >/dev/null || fail "the model cannot be read"
 
 sum=$(cksum <"$run/model.safetensors")
-code=0
-timeout --preserve-status --signal=INT 15 "$source/run" --minutes 10 >"$LINNET_OUT/output" 2>&1 || code=$?
+# Starts a command, presses Ctrl-C (for all of its process group, as a terminal does) once the log has this many lines, and
+# keeps its exit code.
+interrupt_after() {
+  local lines=$1 job tries=0
+  shift
+  set -m  # a group of its own, in which Ctrl-C is not ignored
+  "$@" >"$LINNET_OUT/output" 2>&1 </dev/null &
+  job=$!
+  set +m
+  until [[ -f $run/log.jsonl && $(wc -l <"$run/log.jsonl") -ge $lines ]] || ((++tries > 1200)); do sleep 0.2; done
+  kill -INT -- "-$job"
+  code=0
+  wait "$job" || code=$?
+}
+
+mv "$run/log.jsonl" "$run/first.jsonl"
+interrupt_after 2 "$source/run" --minutes 10
 ((code == 130)) || fail "./run ended with $code when it was interrupted"
 says "is kept as $run.1"
 says "train --resume --out $run"
@@ -41,11 +56,10 @@ says "train --resume --out $run"
 
 # The very command that was printed, cut short in its turn.
 steps=$(wc -l <"$run/log.jsonl")
-code=0
 resume=$(sed -n 's/^Stopped[^:]*: *//p' "$LINNET_OUT/output")
-timeout --preserve-status --signal=INT 10 bash -c "exec $resume" >"$LINNET_OUT/output" 2>&1 || code=$?
+interrupt_after $((steps + 2)) bash -c "exec $resume"
 ((code == 130)) || fail "'$resume' ended with $code"
-(($(wc -l <"$run/log.jsonl") > steps)) || fail "the resumed run did no step"
+(($(wc -l <"$run/log.jsonl") >= steps + 2)) || fail "the resumed run did no step"
 
 [[ $(listing) == "$before" ]] || fail "the run in out/run was disturbed"
 if "$source/run" soon >"$LINNET_OUT/output" 2>&1; then fail "'./run soon' was accepted"; fi

@@ -35,6 +35,7 @@ TEST(Tokenizers, AreFoundByName) {
 TEST(Tokenizers, OfAModelMustHaveItsVocabulary) {
   EXPECT_EQ(TokenizerOf("m", "bytes", 256)->name(), "bytes");
   EXPECT_EQ(TokenizerOf("m", "", 256)->name(), "bytes");
+  EXPECT_TRUE(Refuses([] { TokenizerOf("m.pth", "elvish", 256); }, "m.pth: needs the tokenizer 'elvish'"));
   EXPECT_TRUE(Refuses([] { TokenizerOf("m.pth", "", 65536); }, "m.pth: does not name its tokenizer"));
   EXPECT_TRUE(Refuses([] { TokenizerOf("m.pth", "bytes", 32); },
                       "m.pth: the model has a vocabulary of 32, its tokenizer 'bytes' one of 256"));
