@@ -2,8 +2,8 @@
 //
 //   decode_bench [--layers 4] [--width 256] [--tokens 1000000] [--precision bf16]
 //
-// The framework's own cost is what a token takes with a backend whose kernels return at once: graph, allocation, checks,
-// dispatch and nothing else.
+// The framework's own cost is what a token takes with a backend whose kernels return at once: graph,
+// allocation, checks, dispatch and nothing else.
 #include <cstdio>
 
 #include "bench/measure.h"
@@ -31,8 +31,8 @@ class NullBackend final : public Backend {
                     const Tensor&) override {}
   void GroupNorm(const Tensor&, const Tensor&, const Tensor&, int, float, const Tensor&, const Tensor&,
                  const Tensor&) override {}
-  void GroupNormBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                         const Tensor&, const Tensor&) override {}
+  void GroupNormBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                         const Tensor&, const Tensor&, const Tensor&) override {}
   void ShiftMix(const Tensor&, std::span<const Tensor>, const Sequences&, const StateRef&,
                 std::span<const Tensor>) override {}
   void ShiftMixBackward(const Tensor&, std::span<const Tensor>, const Sequences&, const Tensor&,
@@ -45,13 +45,13 @@ class NullBackend final : public Backend {
                     const Wkv7Inputs&, const Tensor&) override {}
   void MakeKeys(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int, const Tensor&, const Tensor&,
                 const Tensor&, const Tensor&) override {}
-  void MakeKeysBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+  void MakeKeysBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                         const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                        const Tensor&) override {}
-  void BonusGate(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int,
-                 const Tensor&) override {}
-  void BonusGateBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int,
-                         const Tensor&, const BonusGateGradients&) override {}
+                        const Tensor&, const Tensor&) override {}
+  void BonusGate(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                 int, const Tensor&) override {}
+  void BonusGateBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                         const Tensor&, int, const Tensor&, const BonusGateGradients&) override {}
   double SoftmaxLoss(const Tensor&, std::span<const int>, bool, float, float) override { return 0; }
   double SumSquares(std::span<const Tensor>) override { return 0; }
   void AdamW(std::span<const AdamWItem>, const AdamWOptions&) override {}
@@ -63,7 +63,8 @@ void Generate(const LoadedModel& m, const State& state, int64_t count) {
   batch.Append({0}, 0);
   for (int64_t i = 0; i < count; ++i) {
     const Tensor logits = m.model->Forward(batch, state);
-    batch.tokens[0] = static_cast<int>(std::max_element(logits.data(), logits.data() + m.vocab()) - logits.data());
+    batch.tokens[0] =
+        static_cast<int>(std::max_element(logits.data(), logits.data() + m.vocab()) - logits.data());
   }
 }
 
@@ -101,9 +102,13 @@ int main(int argc, char** argv) {
     if (flag == "--precision") precision = value;
   }
   const Architecture& rwkv7 = FindArchitecture("rwkv7");
-  const LoadedModel model = NewModel(rwkv7, rwkv7.complete_sizes({{"layers", layers}, {"width", width}, {"vocab", 256}}), 1,
-                                     precision == "bf16" ? MatrixType::kBf16 : MatrixType::kF32);
-  nlohmann::json report{{"machine", Machine()}, {"layers", layers}, {"width", width}, {"precision", precision},
+  const LoadedModel model =
+      NewModel(rwkv7, rwkv7.complete_sizes({{"layers", layers}, {"width", width}, {"vocab", 256}}), 1,
+               precision == "bf16" ? MatrixType::kBf16 : MatrixType::kF32);
+  nlohmann::json report{{"machine", Machine()},
+                        {"layers", layers},
+                        {"width", width},
+                        {"precision", precision},
                         {"framework_us_per_layer", OverheadPerLayer(model) * 1e6}};
   const State state = model.NewState(1);
   Generate(model, state, 1000);

@@ -1,7 +1,7 @@
 // What the benchmark programs share: times, medians, the machine's limits.
 //
-// Machines are shared and noisy. Everything that is compared is therefore measured in one run, interleaved, and reported as
-// the median of the ratios.
+// Machines are shared and noisy. Everything that is compared is therefore measured in one run, interleaved,
+// and reported as the median of the ratios.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +46,8 @@ class GemmPeak {
         b_(InType(RandomTensor({kSize, kSize}, 2), type)),
         c_(Tensor::Empty({kSize, kSize})) {}
   double Measure() const {
-    const double seconds = Seconds([&] { Backend::For(Device::kCpu).MatMul(a_, false, b_, true, c_, false); });
+    const double seconds =
+        Seconds([&] { Backend::For(Device::kCpu).MatMul(a_, false, b_, true, c_, false); });
     return 2.0 * kSize * kSize * kSize / seconds;
   }
 

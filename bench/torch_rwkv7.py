@@ -9,6 +9,7 @@ the rest. Same shape, same optimizer, same batch as train_bench; needs Debian's 
 import argparse
 import json
 import math
+import os
 import statistics
 import time
 
@@ -102,7 +103,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {"layers": 4, "width": 256, "ctx": 512, "batch": 4, "rounds": 3}.items():
         parser.add_argument("--" + name, type=int, default=value)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     o = parser.parse_args()
+    torch.set_num_threads(o.threads)
     model = Rwkv7(o.layers, o.width)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.99), weight_decay=0.1)
     tokens = torch.randint(256, (o.batch, o.ctx + 1))

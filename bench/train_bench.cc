@@ -1,10 +1,11 @@
-// Training speed: a step of the given model in fp32 and bf16, as a share of the GEMM peak measured between the steps, with the
-// share of the step that the WKV-7 kernel takes forward and backward.
+// Training speed: a step of the given model in fp32 and bf16, as a share of the GEMM peak measured between
+// the steps, with the share of the step that the WKV-7 kernel takes forward and backward.
 //
-//   train_bench [--layers 4] [--width 256] [--ctx 512] [--batch 4] [--rounds 15] [--precision bf16] [--recompute]
+//   train_bench [--layers 4] [--width 256] [--ctx 512] [--batch 4] [--rounds 15] [--precision bf16]
+//   [--recompute]
 //
-// Model operations are counted as 6 per parameter and token (the embedding table, which is only read, left out) plus three
-// times those of the recurrence.
+// Model operations are counted as 6 per parameter and token (the embedding table, which is only read, left
+// out) plus three times those of the recurrence.
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -33,13 +34,20 @@ Options Parse(int argc, char** argv) {
     }
     Check(i + 1 < argc, "{} needs a value", flag);
     const std::string value = argv[++i];
-    if (flag == "--layers") o.layers = std::stoi(value);
-    else if (flag == "--width") o.width = std::stoi(value);
-    else if (flag == "--ctx") o.ctx = std::stoi(value);
-    else if (flag == "--batch") o.batch = std::stoi(value);
-    else if (flag == "--rounds") o.rounds = std::stoi(value);
-    else if (flag == "--precision") o.precisions = {value};
-    else Fail("unknown flag {}", flag);
+    if (flag == "--layers")
+      o.layers = std::stoi(value);
+    else if (flag == "--width")
+      o.width = std::stoi(value);
+    else if (flag == "--ctx")
+      o.ctx = std::stoi(value);
+    else if (flag == "--batch")
+      o.batch = std::stoi(value);
+    else if (flag == "--rounds")
+      o.rounds = std::stoi(value);
+    else if (flag == "--precision")
+      o.precisions = {value};
+    else
+      Fail("unknown flag {}", flag);
   }
   return o;
 }
@@ -57,7 +65,12 @@ class Step {
       p.tensor.Track();
       const auto zeros = [&] { return Tensor::Zeros(p.tensor.shape()); };
       const bool mixed = p.tensor.dtype() != DType::kF32;
-      items_.push_back({p.tensor, mixed ? RandomTensor(p.tensor.shape(), 5, 0.05f) : Tensor(), {}, zeros(), zeros(), 1e-4f,
+      items_.push_back({p.tensor,
+                        mixed ? RandomTensor(p.tensor.shape(), 5, 0.05f) : Tensor(),
+                        {},
+                        zeros(),
+                        zeros(),
+                        1e-4f,
                         p.role == Role::kMatrix ? 0.1f : 0.0f});
     }
     for (int s = 0; s < o.batch; ++s) {
@@ -72,7 +85,8 @@ class Step {
   void Run() {
     {
       Tape tape;
-      tape.Backward(ops::CrossEntropy(model_.model->Hidden(batch_, state_), model_.model->head(), targets_, {1e-4f}));
+      tape.Backward(
+          ops::CrossEntropy(model_.model->Hidden(batch_, state_), model_.model->head(), targets_, {1e-4f}));
     }
     std::vector<Tensor> gradients;
     for (AdamWItem& item : items_) {
@@ -92,7 +106,8 @@ class Step {
   Dim parameters() const { return model_.params->count(); }
   double Flops() const {
     const double tokens = static_cast<double>(batch_.tokens.size());
-    const double weights = static_cast<double>(parameters() - model_.sizes.at("vocab") * model_.sizes.at("width"));
+    const double weights =
+        static_cast<double>(parameters() - model_.sizes.at("vocab") * model_.sizes.at("width"));
     return tokens * (6 * weights + 3 * model_.architecture->recurrence_flops(model_.sizes));
   }
   double tokens() const { return static_cast<double>(batch_.tokens.size()); }
@@ -110,7 +125,8 @@ class Step {
 /// The WKV-7 kernel of one layer, alone.
 class Kernel {
  public:
-  Kernel(const Options& o, const Sequences& sequences) : sequences_(sequences), heads_(static_cast<int>(o.width / 64)) {
+  Kernel(const Options& o, const Sequences& sequences)
+      : sequences_(sequences), heads_(static_cast<int>(o.width / 64)) {
     const Shape shape{o.ctx * o.batch, o.width};
     const auto input = [&](uint64_t seed, float scale) { return RandomTensor(shape, seed, scale); };
     in_ = {input(1, 1), input(2, 4), input(3, 1), input(4, 1), input(5, 0.1f), input(6, 0.1f)};
@@ -168,12 +184,8 @@ int main(int argc, char** argv) {
   using namespace linnet::bench;
   try {
     const Options o = Parse(argc, argv);
-    nlohmann::json report{{"machine", Machine()},
-                          {"layers", o.layers},
-                          {"width", o.width},
-                          {"ctx", o.ctx},
-                          {"batch", o.batch},
-                          {"recompute", o.recompute},
+    nlohmann::json report{{"machine", Machine()}, {"layers", o.layers}, {"width", o.width},
+                          {"ctx", o.ctx},         {"batch", o.batch},   {"recompute", o.recompute},
                           {"rounds", o.rounds}};
     for (const std::string& precision : o.precisions) report[precision] = Measure(o, precision);
     std::puts(report.dump(2).c_str());

@@ -1,5 +1,6 @@
-// The WKV-7 kernel over context lengths: time per token and head, forward and backward, as a share of the machine's float32
-// GEMM peak, and the memory that training needs. The cost per token must not depend on the context.
+// The WKV-7 kernel over context lengths: time per token and head, forward and backward, as a share of the
+// machine's float32 GEMM peak, and the memory that training needs. The cost per token must not depend on the
+// context.
 //
 //   wkv7_bench [--heads 4] [--rounds 7]
 #include <cstdio>
@@ -19,12 +20,14 @@ struct Point {
   size_t bytes;                           // of everything that a training step keeps for the kernel
 };
 
-/// Products and sums of the chunked form per token and head, times two (wkv7_chunk.h): what the kernel asks of the CPU.
+/// Products and sums of the chunked form per token and head, times two (wkv7_chunk.h): what the kernel asks
+/// of the CPU.
 double ChunkFlops(bool backward) {
   const double n = kHeadSize, c = 16, pair = 2 * c;
-  const double forward_ops = pair * pair * n + pair * n * n + c * c * n + pair * c * n + pair * n * n + c * c / 2 * n;
-  const double backward_ops = 2 * pair * pair * n + pair * n * n + 3 * c * c * n + 2 * pair * n * n + 2 * pair * pair * n +
-                              pair * n * n + c * c / 2 * n;
+  const double forward_ops =
+      pair * pair * n + pair * n * n + c * c * n + pair * c * n + pair * n * n + c * c / 2 * n;
+  const double backward_ops = 2 * pair * pair * n + pair * n * n + 3 * c * c * n + 2 * pair * n * n +
+                              2 * pair * pair * n + pair * n * n + c * c / 2 * n;
   return 2 * (backward ? backward_ops : forward_ops) / c;
 }
 
@@ -73,17 +76,18 @@ int main(int argc, char** argv) {
     }
   }
   const double limit = Median(peaks);
-  nlohmann::json report{{"machine", Machine()}, {"heads", heads}, {"head_size", kHeadSize},
-                        {"gemm_peak_gflops", limit / 1e9}};
+  nlohmann::json report{
+      {"machine", Machine()}, {"heads", heads}, {"head_size", kHeadSize}, {"gemm_peak_gflops", limit / 1e9}};
   for (const Point& point : points) {
     const double per = static_cast<double>(point.context * heads);
     const double forward = Median(point.forward) / per, backward = Median(point.backward) / per;
-    report["contexts"].push_back({{"context", point.context},
-                                  {"forward_ns_per_token_and_head", forward * 1e9},
-                                  {"backward_ns_per_token_and_head", backward * 1e9},
-                                  {"forward_fraction_of_gemm_peak", ChunkFlops(false) / forward / limit},
-                                  {"backward_fraction_of_gemm_peak", ChunkFlops(true) / backward / limit},
-                                  {"training_bytes_per_token", static_cast<double>(point.bytes) / point.context}});
+    report["contexts"].push_back(
+        {{"context", point.context},
+         {"forward_ns_per_token_and_head", forward * 1e9},
+         {"backward_ns_per_token_and_head", backward * 1e9},
+         {"forward_fraction_of_gemm_peak", ChunkFlops(false) / forward / limit},
+         {"backward_fraction_of_gemm_peak", ChunkFlops(true) / backward / limit},
+         {"training_bytes_per_token", static_cast<double>(point.bytes) / point.context}});
   }
   std::puts(report.dump(2).c_str());
 }

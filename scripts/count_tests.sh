@@ -31,6 +31,7 @@ awk '
   }
   /<testcase / {
     name = attribute("name"); status = attribute("status")
+    sub(/ +# GetParam.*/, "", name)  # which gtest adds for a parameter that has no text
     reason = why = ""
     skipped = failed_inside = after_skip = 0
     inside = 1

@@ -84,7 +84,8 @@ void AtomicFile::Write(std::string_view text) { Write(std::as_bytes(std::span(te
 
 void AtomicFile::Commit() {
   Check(fsync(descriptor_) == 0, "{}: writing failed: {}; nothing was changed", path_.string(), Reason());
-  Check(rename(temporary_.c_str(), path_.c_str()) == 0, "{}: cannot be put in place: {}", path_.string(), Reason());
+  Check(rename(temporary_.c_str(), path_.c_str()) == 0, "{}: cannot be put in place: {}", path_.string(),
+        Reason());
   close(descriptor_);
   descriptor_ = -1;
 }

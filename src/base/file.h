@@ -34,9 +34,9 @@ class MappedFile {
 /// Reads a whole file. Throws Error if that fails.
 std::string ReadFile(const std::filesystem::path& path);
 
-/// A file that appears under its name only when Commit() is called: bytes go to a temporary name beside it, which is
-/// flushed to disk and renamed. Destroyed before that, it leaves nothing behind. Errors (a full disk, no permission)
-/// throw Error with the name of the file.
+/// A file that appears under its name only when Commit() is called: bytes go to a temporary name beside it,
+/// which is flushed to disk and renamed. Destroyed before that, it leaves nothing behind. Errors (a full
+/// disk, no permission) throw Error with the name of the file.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);

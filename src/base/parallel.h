@@ -13,8 +13,8 @@ int PhysicalCores();
 /// Threads that ParallelFor and the matrix products use; PhysicalCores() until SetThreads is called.
 int Threads();
 
-/// Sets the number of threads, capped at PhysicalCores(): more of them only get in each other's way. Returns the
-/// number in force. Throws Error if `threads` < 1.
+/// Sets the number of threads, capped at PhysicalCores(): more of them only get in each other's way. Returns
+/// the number in force. Throws Error if `threads` < 1.
 int SetThreads(int threads);
 
 /// How many parts ParallelFor cuts `n` items into if a part is to have at least `grain` of them.
@@ -27,8 +27,8 @@ using PartFn = void (*)(const void* body, int part, int64_t begin, int64_t end);
 void RunParts(int64_t n, int parts, const void* body, PartFn call);
 }  // namespace internal
 
-/// Calls body(part, begin, end) for `parts` consecutive ranges that cover [0, n), one thread each. The ranges depend on
-/// n and parts alone, so a sum over per-part results is reproducible.
+/// Calls body(part, begin, end) for `parts` consecutive ranges that cover [0, n), one thread each. The ranges
+/// depend on n and parts alone, so a sum over per-part results is reproducible.
 template <class Body>
 void ParallelParts(int64_t n, int parts, const Body& body) {
   if (parts == 1) {

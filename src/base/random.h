@@ -1,7 +1,9 @@
-// Counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+// Counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// 2011).
 //
-// A generator is a key and a counter, nothing else: the same (seed, stream) gives the same numbers on every machine, and
-// a training run resumes by knowing its step. The standard library's distributions promise neither.
+// A generator is a key and a counter, nothing else: the same (seed, stream) gives the same numbers on every
+// machine, and a training run resumes by knowing its step. The standard library's distributions promise
+// neither.
 #pragma once
 
 #include <array>

@@ -1,8 +1,9 @@
 // linnet info: what a model file holds, as a screen for people or, with --json, as one flat object:
 //   file, format, file_bytes, tensors, dtypes ("f32 x 12, bf16 x 40"), parameters: always there;
-//   architecture, title, state_bytes, tokenizer and the architecture's sizes (layers, width, ...): if this
-//   version runs it; the file's metadata under their own names where those are free, JSON objects flattened
-//   ("training.lr").
+//   architecture, title, state_bytes, the sizes (layers, width, ...) and, if known, tokenizer: if this
+//   version runs the model;
+//   the file's metadata: under their own names where those are free, JSON objects flattened to names such as
+//   "training.lr".
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -153,8 +154,7 @@ void PrintTensors(const Checkpoint& checkpoint) {
   for (const auto& entry : checkpoint.entries()) width = std::max(width, entry.name.size());
   fmt::print("\n");
   for (const auto& entry : checkpoint.entries()) {
-    fmt::print("{:<{}}  {:<5} {}\n", Printable(entry.name), width, Traits(entry.dtype).name,
-               entry.shape);
+    fmt::print("{:<{}}  {:<5} {}\n", Printable(entry.name), width, Traits(entry.dtype).name, entry.shape);
   }
 }
 

@@ -15,7 +15,7 @@ size_t StopFilter::PossibleStart() const {
   size_t longest = 0;
   for (const std::string& stop : stops_) {
     size_t length = std::min(stop.size() - 1, held_.size());
-    while (length > longest && !held_.ends_with(std::string_view(stop).substr(0, length))) --length;
+    while (length > longest && !held_.ends_with(std::string_view{stop}.substr(0, length))) --length;
     longest = std::max(longest, length);
   }
   return longest;

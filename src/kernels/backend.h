@@ -1,9 +1,11 @@
-// Backend: what a device must provide. Coarse functions on whole tensors, each a forward or a backward pass that a good
-// programmer of the device would write as one kernel. The ops (ops/) check shapes and allocate; backends compute.
+// Backend: what a device must provide. Coarse functions on whole tensors, each a forward or a backward pass
+// that a good programmer of the device would write as one kernel. The ops (ops/) check shapes and allocate;
+// backends compute.
 //
-// Conventions: N rows, C width, H heads of D = C / H channels, V vocabulary, S sequences. Tensors are float32 unless a
-// type is named; vectors of parameters may have unit extents ([1, 1, C]). Outputs come last. "+=" says that a function
-// adds to what is there. Gradients are named d<variable>. Functions do not throw once their arguments are checked.
+// Conventions: N rows, C width, H heads of D = C / H channels, V vocabulary, S sequences. Tensors are float32
+// unless a type is named; vectors of parameters may have unit extents ([1, 1, C]). Outputs come last. "+="
+// says that a function adds to what is there. Gradients are named d<variable>. Functions do not throw once
+// their arguments are checked.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +52,8 @@ class Backend {
   /// Makes `backend`, which must outlive its use, the one of a device.
   static void Use(Device device, Backend& backend);
 
-  // -- Copies --------------------------------------------------------------------------------------------------------
+  // -- Copies
+  // --------------------------------------------------------------------------------------------------------
   /// y = x, converted to y's type (f32, bf16, f16, f64 to f32; f32 to bf16). Sizes are equal.
   virtual void Convert(const Tensor& x, const Tensor& y) = 0;
   /// y += x.
@@ -61,9 +64,10 @@ class Backend {
   /// y[rows[i]] += x[i]. Deterministic.
   virtual void ScatterAdd(const Tensor& x, std::span<const int> rows, const Tensor& y) = 0;
 
-  // -- Dense products ------------------------------------------------------------------------------------------------
-  /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32 or both bf16
-  /// (products are then summed in float32); c [M, N] is f32.
+  // -- Dense products
+  // ------------------------------------------------------------------------------------------------
+  /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32
+  /// or both bf16 (products are then summed in float32); c [M, N] is f32.
   virtual void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                       bool accumulate) = 0;
   /// y = act(y + bias); bias may be empty.
@@ -73,27 +77,29 @@ class Backend {
   /// sum[c] += sum over rows of x[n, c].
   virtual void SumRows(const Tensor& x, const Tensor& sum) = 0;
 
-  // -- Row-wise ------------------------------------------------------------------------------------------------------
+  // -- Row-wise
+  // ------------------------------------------------------------------------------------------------------
   virtual void Add(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
   /// y = a + (b - a) m.
   virtual void Lerp(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) = 0;
-  virtual void LerpBackward(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& dy, const Tensor& da,
-                            const Tensor& db, const Tensor& dm) = 0;
-  /// Normalises each of `groups` equal parts of each row to mean 0 and (biased) variance 1, then scales by w and shifts by
-  /// b [C]. mean, rstd [N, groups] are kept for the backward pass and may be empty.
-  virtual void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps, const Tensor& y,
-                         const Tensor& mean, const Tensor& rstd) = 0;
+  virtual void LerpBackward(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& dy,
+                            const Tensor& da, const Tensor& db, const Tensor& dm) = 0;
+  /// Normalises each of `groups` equal parts of each row to mean 0 and (biased) variance 1, then scales by w
+  /// and shifts by b [C]. mean, rstd [N, groups] are kept for the backward pass and may be empty.
+  virtual void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps,
+                         const Tensor& y, const Tensor& mean, const Tensor& rstd) = 0;
   /// dx is set; dw += and db +=.
   virtual void GroupNormBackward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
                                  const Tensor& dy, const Tensor& dx, const Tensor& dw, const Tensor& db) = 0;
 
-  // -- Along time ----------------------------------------------------------------------------------------------------
-  /// ys[i] = x_t + (x_{t-1} - x_t) mix[i], where the row before a sequence's first is its state [slots, C]; its last row
-  /// becomes the state.
+  // -- Along time
+  // ----------------------------------------------------------------------------------------------------
+  /// ys[i] = x_t + (x_{t-1} - x_t) mix[i], where the row before a sequence's first is its state [slots, C];
+  /// its last row becomes the state.
   virtual void ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
                         const StateRef& state, std::span<const Tensor> ys) = 0;
-  /// dx is set, dmix[i] +=; dstate (may be empty) [slots, C] +=. dlast (may be empty) [slots, C] is the gradient of the
-  /// state that the sequence leaves.
+  /// dx is set, dmix[i] +=; dstate (may be empty) [slots, C] +=. dlast (may be empty) [slots, C] is the
+  /// gradient of the state that the sequence leaves.
   virtual void ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
                                 const Tensor& state_in, std::span<const Tensor> dys, const Tensor& dlast,
                                 const Tensor& dx, std::span<const Tensor> dmix, const Tensor& dstate) = 0;
@@ -105,11 +111,12 @@ class Backend {
   /// Number of state snapshots that Wkv7Forward leaves in saved.states.
   virtual int Wkv7Snapshots(const Sequences& sequences) const = 0;
   /// The six gradients are set. dstate_out, dstate_in [slots, H, D, D] may be empty; dstate_in +=.
-  virtual void Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences, int heads,
-                            const Tensor& dy, const Tensor& dstate_out, const Wkv7Inputs& gradients,
-                            const Tensor& dstate_in) = 0;
+  virtual void Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences,
+                            int heads, const Tensor& dy, const Tensor& dstate_out,
+                            const Wkv7Inputs& gradients, const Tensor& dstate_in) = 0;
 
-  // -- RWKV-7's row-wise pieces --------------------------------------------------------------------------------------
+  // -- RWKV-7's row-wise pieces
+  // --------------------------------------------------------------------------------------
   /// kk = k k_k, made a unit vector per head (norm at least 1e-12); removal = -kk; replacement = kk a;
   /// key = k (1 + (a - 1) k_a). inverse_norm [N, H] is kept for the backward pass and may be empty.
   virtual void MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads,
@@ -118,11 +125,11 @@ class Backend {
   /// dk, da are set; dk_k, dk_a +=.
   virtual void MakeKeysBackward(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a,
                                 const Tensor& inverse_norm, const Tensor& dkey, const Tensor& dremoval,
-                                const Tensor& dreplacement, const Tensor& dk, const Tensor& da, const Tensor& dk_k,
-                                const Tensor& dk_a) = 0;
+                                const Tensor& dreplacement, const Tensor& dk, const Tensor& da,
+                                const Tensor& dk_k, const Tensor& dk_a) = 0;
   /// out = (y + v <r k r_k>_head) g.
-  virtual void BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
-                         const Tensor& g, int heads, const Tensor& out) = 0;
+  virtual void BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v,
+                         const Tensor& r_k, const Tensor& g, int heads, const Tensor& out) = 0;
   struct BonusGateGradients {
     Tensor y, r, k, v, r_k, g;  // set, but r_k +=
   };
@@ -130,14 +137,17 @@ class Backend {
                                  const Tensor& r_k, const Tensor& g, int heads, const Tensor& dout,
                                  const BonusGateGradients& gradients) = 0;
 
-  // -- Loss and optimizer --------------------------------------------------------------------------------------------
-  /// Sum over rows of -log softmax(logits)[target], in double. Rows whose target is negative count nothing. Where
-  /// `gradient` is set, logits become scale * (softmax - onehot), plus l2_wrap * (the row's maximum) at the first maximum.
+  // -- Loss and optimizer
+  // --------------------------------------------------------------------------------------------
+  /// Sum over rows of -log softmax(logits)[target], in double. Rows whose target is negative count nothing.
+  /// Where `gradient` is set, logits become scale * (softmax - onehot), plus l2_wrap * (the row's maximum) at
+  /// the first maximum.
   virtual double SoftmaxLoss(const Tensor& logits, std::span<const int> targets, bool gradient, float scale,
                              float l2_wrap) = 0;
   /// Sum of squares over all tensors, in double; not finite if any element is not.
   virtual double SumSquares(std::span<const Tensor> tensors) = 0;
-  /// p -= lr (m^ / (sqrt(v^) + eps) + weight_decay p) with bias-corrected moments, over all items in one pass.
+  /// p -= lr (m^ / (sqrt(v^) + eps) + weight_decay p) with bias-corrected moments, over all items in one
+  /// pass.
   virtual void AdamW(std::span<const AdamWItem> items, const AdamWOptions& options) = 0;
 };
 

@@ -16,8 +16,9 @@ struct Sequences {
   int length(int s) const { return start[s + 1] - start[s]; }
 };
 
-/// One state variable as an op sees it: [slots, ...] before and after the batch. Both are the same tensor when states are
-/// updated in place (generation); they differ where the initial state is needed once more (training).
+/// One state variable as an op sees it: [slots, ...] before and after the batch. Both are the same tensor
+/// when states are updated in place (generation); they differ where the initial state is needed once more
+/// (training).
 struct StateRef {
   Tensor in, out;
 };

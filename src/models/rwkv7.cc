@@ -1,7 +1,8 @@
-// RWKV-7 "Goose" (x070). Paper: Peng et al., arXiv:2503.14456. Formulas and initial values: RWKV-LM, RWKV-v7/train_temp.
+// RWKV-7 "Goose" (x070). Paper: Peng et al., arXiv:2503.14456. Formulas and initial values: RWKV-LM,
+// RWKV-v7/train_temp.
 //
-// With h' the previous token's h, each of r w k v a g reads its own mix h + (h' - h) x_n. Per head, with row vectors, the
-// decay d, the unit removal key kk, the in-context learning rate a, and S of shape [value, key]:
+// With h' the previous token's h, each of r w k v a g reads its own mix h + (h' - h) x_n. Per head, with row
+// vectors, the decay d, the unit removal key kk, the in-context learning rate a, and S of shape [value, key]:
 //
 //     S_t = S_{t-1} (diag(d_t) - kk_t^T (a_t kk_t)) + v_t^T k_t        y_t = S_t r_t
 //
@@ -24,7 +25,8 @@ struct Depth {
   double rho;  // 0 in the first layer, 1 in the last
   double tau;  // 1 in the first layer, 1/L in the last
   Depth(int layer, Dim layers)
-      : rho(layers > 1 ? static_cast<double>(layer) / (layers - 1) : 0), tau(1 - static_cast<double>(layer) / layers) {}
+      : rho(layers > 1 ? static_cast<double>(layer) / (layers - 1) : 0),
+        tau(1 - static_cast<double>(layer) / layers) {}
 };
 
 /// A mix of token shift: 1 - (c / C)^power.
@@ -36,13 +38,15 @@ Init MixInit(Dim width, double power) {
 struct LowRank {
   Tensor down, up, offset;
 
-  LowRank(const Params& p, const std::string& n, Dim width, Dim rank, const Init& offset_init, float lr_scale = 1)
+  LowRank(const Params& p, const std::string& n, Dim width, Dim rank, const Init& offset_init,
+          float lr_scale = 1)
       : down(p.LowRank(n + "1", {width, rank}, init::Zero())),
         up(p.LowRank(n + "2", {rank, width}, init::Orthogonal(0.1f))),
         offset(offset_init ? p.Vector(n + "0", {1, 1, width}, offset_init, lr_scale) : Tensor()) {}
 
   Tensor operator()(const Tensor& x, Act inner, Act outer = Act::kNone) const {
-    return ops::Linear(ops::Linear(x, down, {}, inner, WeightLayout::kInOut), up, offset, outer, WeightLayout::kInOut);
+    return ops::Linear(ops::Linear(x, down, {}, inner, WeightLayout::kInOut), up, offset, outer,
+                       WeightLayout::kInOut);
   }
 };
 
@@ -64,12 +68,14 @@ class TimeMix {
       mix_.push_back(p.Vector(name, {1, 1, c.width}, MixInit(c.width, power * tau)));
     }
     const double bend = 1 + std::pow(rho, 0.3);
-    decay_.emplace(p, "w", c.width, c.decay_rank,
-                   init::Element([=](Dim n) { return -5.5 + 6 * std::pow(line(n) + 0.5, bend) + 2.5 * zigzag(n); }), 2);
+    decay_.emplace(
+        p, "w", c.width, c.decay_rank,
+        init::Element([=](Dim n) { return -5.5 + 6 * std::pow(line(n) + 0.5, bend) + 2.5 * zigzag(n); }), 2);
     rate_.emplace(p, "a", c.width, c.rate_rank,
                   init::Element([=](Dim n) { return -0.19 + 0.3 * zigzag(n) + 0.4 * line(n); }));
     if (layer > 0) {
-      residual_.emplace(p, "v", c.width, c.value_rank, init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
+      residual_.emplace(p, "v", c.width, c.value_rank,
+                        init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
     }
     gate_.emplace(p, "g", c.width, c.gate_rank, nullptr);
     k_k_ = p.Vector("k_k", {1, 1, c.width}, init::Element([=](Dim n) { return 0.71 - 0.1 * line(n); }));
@@ -140,7 +146,10 @@ struct Block {
   ChannelMix ffn;
 
   Block(const Params& p, const Rwkv7Sizes& c, int layer)
-      : ln1(p / "ln1", c.width), ln2(p / "ln2", c.width), att(p / "att", c, layer), ffn(p / "ffn", c, layer) {}
+      : ln1(p / "ln1", c.width),
+        ln2(p / "ln2", c.width),
+        att(p / "att", c, layer),
+        ffn(p / "ffn", c, layer) {}
 
   Tensor operator()(Tensor x, Tensor& v_first, const Batch& batch, const State& state) const {
     x = ops::Add(x, att(ln1(x), v_first, batch, state));
@@ -155,7 +164,8 @@ class Rwkv7 : public Model {
         ln0_(p / "blocks" / 0 / "ln0", c.width) {
     for (int i = 0; i < c.layers; ++i) blocks_.emplace_back(p / "blocks" / i, c, i);
     ln_out_.emplace(p / "ln_out", c.width);
-    const float gain = 0.5f * std::sqrt(std::max(1.0f, static_cast<float>(c.vocab) / static_cast<float>(c.width)));
+    const float gain =
+        0.5f * std::sqrt(std::max(1.0f, static_cast<float>(c.vocab) / static_cast<float>(c.width)));
     head_ = p.Matrix("head.weight", {c.vocab, c.width}, init::Orthogonal(gain));
   }
 
@@ -176,7 +186,8 @@ class Rwkv7 : public Model {
 
  private:
   /// x = block(x), keeping only the block's inputs. The first block makes v_first, the others read it.
-  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& v_first, const Batch& batch, const State& state) {
+  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& v_first, const Batch& batch,
+                                 const State& state) {
     const bool first = !v_first;
     const auto run = [&block, &batch, &state, first](const std::vector<Tensor>& in) -> std::vector<Tensor> {
       Tensor v = first ? Tensor() : in[1];

@@ -15,7 +15,8 @@ Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index) {
   return entry->shape[index];
 }
 
-/// A rank as RWKV-LM's trainer computes it: a multiple of 32 near factor * sqrt(width), halves to even, at least 32.
+/// A rank as RWKV-LM's trainer computes it: a multiple of 32 near factor * sqrt(width), halves to even, at
+/// least 32.
 Dim DefaultRank(Dim width, double factor) {
   const double units = std::nearbyint(factor * std::sqrt(static_cast<double>(width)) / 32);
   return std::max<Dim>(32, static_cast<Dim>(units) * 32);
@@ -35,7 +36,8 @@ Rwkv7Sizes::Rwkv7Sizes(const Sizes& sizes)
       gate_rank(sizes.at("gate_rank")) {}
 
 bool IsRwkv7(const Checkpoint& checkpoint) {
-  return checkpoint.Find("emb.weight") && checkpoint.Find("blocks.0.att.r_k") && checkpoint.Find("blocks.0.att.x_r");
+  return checkpoint.Find("emb.weight") && checkpoint.Find("blocks.0.att.r_k") &&
+         checkpoint.Find("blocks.0.att.x_r");
 }
 
 Sizes ReadRwkv7Sizes(const Checkpoint& checkpoint) {
@@ -50,7 +52,8 @@ Sizes ReadRwkv7Sizes(const Checkpoint& checkpoint) {
               {"rate_rank", Extent(checkpoint, "blocks.0.att.a1", 1)},
               {"gate_rank", Extent(checkpoint, "blocks.0.att.g1", 1)}};
   // The first layer's value residual is absent, or there and not used.
-  sizes["value_rank"] = layers > 1 ? Extent(checkpoint, "blocks.1.att.v1", 1) : DefaultRank(sizes["width"], 1.7);
+  sizes["value_rank"] =
+      layers > 1 ? Extent(checkpoint, "blocks.1.att.v1", 1) : DefaultRank(sizes["width"], 1.7);
   const Dim heads = Extent(checkpoint, "blocks.0.att.r_k", 0);
   for (const auto& [name, value] : sizes) {
     Check(value > 0, "{}: the model has {} = 0", checkpoint.path().string(), name);
@@ -74,8 +77,8 @@ Sizes CompleteRwkv7Sizes(Sizes sizes) {
   sizes.try_emplace("gate_rank", DefaultRank(width, 5));
   const Dim head_size = sizes["head_size"];
   Check(head_size >= 4 && head_size <= 1024, "--head-size must lie between 4 and 1024 but is {}", head_size);
-  Check(width % head_size == 0, "--width {} is not a multiple of --head-size {}; try --width {}", width, head_size,
-        (width + head_size - 1) / head_size * head_size);
+  Check(width % head_size == 0, "--width {} is not a multiple of --head-size {}; try --width {}", width,
+        head_size, (width + head_size - 1) / head_size * head_size);
   return sizes;
 }
 

@@ -1,5 +1,5 @@
-// Batch: the input of a forward pass, packed and ragged. Training is S sequences of T tokens, prefill a chunk, decoding one
-// row a sequence; a server's step mixes them freely.
+// Batch: the input of a forward pass, packed and ragged. Training is S sequences of T tokens, prefill a
+// chunk, decoding one row a sequence; a server's step mixes them freely.
 #pragma once
 
 #include <vector>
@@ -11,8 +11,8 @@ namespace linnet {
 struct Batch : Sequences {
   std::vector<int> tokens;  // N, sequence after sequence
   std::vector<int> wanted;  // rows whose output is needed; empty means all
-  /// In training: keep only the inputs of blocks and run them again in the backward pass (activation checkpointing). Batch
-  /// and State must then live until Backward.
+  /// In training: keep only the inputs of blocks and run them again in the backward pass (activation
+  /// checkpointing). Batch and State must then live until Backward.
   bool recompute = false;
 
   /// Appends a sequence that continues the state in `state_slot`. Throws Error if it is empty.

@@ -8,9 +8,10 @@
 namespace linnet::init {
 namespace {
 
-/// Replaces `rows` vectors of `length` >= `rows` normal numbers by an orthonormal basis of their span: with the Cholesky
-/// factor A A^T = L L^T the rows of L^{-1} A are orthonormal. L has a positive diagonal, so the basis is uniformly
-/// distributed. Done twice, as the first pass leaves the error of a squared condition number (Yamamoto et al., 2015).
+/// Replaces `rows` vectors of `length` >= `rows` normal numbers by an orthonormal basis of their span: with
+/// the Cholesky factor A A^T = L L^T the rows of L^{-1} A are orthonormal. L has a positive diagonal, so the
+/// basis is uniformly distributed. Done twice, as the first pass leaves the error of a squared condition
+/// number (Yamamoto et al., 2015).
 void CholeskyOrthonormalize(std::vector<double>& a, Dim rows, Dim length) {
   const auto row = [&](Dim i) { return a.data() + i * length; };
   std::vector<double> factor(rows * rows, 0.0);
@@ -76,7 +77,8 @@ Init Orthogonal(float gain) {
     CholeskyOrthonormalize(basis, few, many);
     for (Dim i = 0; i < rows; ++i) {
       for (Dim j = 0; j < columns; ++j) {
-        t.data()[i * columns + j] = static_cast<float>(gain * (rows <= columns ? basis[i * many + j] : basis[j * many + i]));
+        t.data()[i * columns + j] =
+            static_cast<float>(gain * (rows <= columns ? basis[i * many + j] : basis[j * many + i]));
       }
     }
   };

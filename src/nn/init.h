@@ -8,7 +8,8 @@
 
 namespace linnet {
 
-/// Fills a float32 tensor. The generator is the parameter's own: values do not depend on what else a model holds.
+/// Fills a float32 tensor. The generator is the parameter's own: values do not depend on what else a model
+/// holds.
 using Init = std::function<void(const Tensor& values, Random& random)>;
 
 namespace init {

@@ -10,7 +10,8 @@ namespace linnet {
 struct Norm {
   Tensor weight, bias;
   Norm(const Params& p, Dim width)
-      : weight(p.Vector("weight", {width}, init::Constant(1))), bias(p.Vector("bias", {width}, init::Zero())) {}
+      : weight(p.Vector("weight", {width}, init::Constant(1))),
+        bias(p.Vector("bias", {width}, init::Zero())) {}
   Tensor operator()(const Tensor& x) const { return ops::LayerNorm(x, weight, bias); }
 };
 

@@ -41,7 +41,8 @@ LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Ac
   return loaded;
 }
 
-LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed, MatrixType matrices) {
+LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
+                     MatrixType matrices) {
   LoadedModel fresh;
   fresh.architecture = &architecture;
   fresh.sizes = sizes;

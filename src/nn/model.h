@@ -1,7 +1,9 @@
-// Model: what the trainer, the generator and the tests know of an architecture; and the table of architectures.
+// Model: what the trainer, the generator and the tests know of an architecture; and the table of
+// architectures.
 //
-// One Forward serves training, prefill and decoding: what differs is the batch (many rows a sequence or one), the state's
-// mode, and whether a Tape is in scope. It is const and keeps nothing, so any number of threads may share a model.
+// One Forward serves training, prefill and decoding: what differs is the batch (many rows a sequence or one),
+// the state's mode, and whether a Tape is in scope. It is const and keeps nothing, so any number of threads
+// may share a model.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +26,8 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  /// What the head reads, after the last norm: [rows wanted, C]. Reads and updates the state in the batch's slots.
+  /// What the head reads, after the last norm: [rows wanted, C]. Reads and updates the state in the batch's
+  /// slots.
   virtual Tensor Hidden(const Batch& batch, const State& state) const = 0;
   /// The output matrix [V, C].
   virtual const Tensor& head() const = 0;
@@ -41,14 +44,14 @@ struct Architecture {
   bool (*matches)(const Checkpoint& checkpoint);
   /// Its sizes, read off shapes. Throws Error, naming the tensor, if shapes contradict each other.
   Sizes (*read_sizes)(const Checkpoint& checkpoint);
-  /// Completes the sizes that a user gave (layers, width, head_size, vocab) with those that follow from them. Throws Error if
-  /// they do not fit together.
+  /// Completes the sizes that a user gave (layers, width, head_size, vocab) with those that follow from them.
+  /// Throws Error if they do not fit together.
   Sizes (*complete_sizes)(Sizes sizes);
   std::unique_ptr<Model> (*make)(const Params& params, const Sizes& sizes);
   /// Tensors that checkpoints may hold and no computation uses.
   std::vector<std::string> ignored;
-  /// Floating-point operations of one forward pass per token that are not in the products with parameters (those are 2 per
-  /// parameter): the recurrence.
+  /// Floating-point operations of one forward pass per token that are not in the products with parameters
+  /// (those are 2 per parameter): the recurrence.
   double (*recurrence_flops)(const Sizes& sizes);
 };
 
@@ -66,12 +69,15 @@ struct LoadedModel {
   std::map<std::string, std::string> metadata;  // of the file; empty for a fresh model
   std::string format;                           // of the file: "safetensors", "pth"; empty for a fresh model
 
-  State NewState(int slots, State::Mode mode = State::Mode::kInPlace) const { return {params->states(), slots, mode}; }
+  State NewState(int slots, State::Mode mode = State::Mode::kInPlace) const {
+    return {params->states(), slots, mode};
+  }
   Dim vocab() const { return sizes.at("vocab"); }
 };
 
-/// Opens a model file: finds the architecture, reads the sizes, loads the parameters (in place where they can be used as they
-/// lie in the file). Throws Error naming the file and the tensor if anything is missing, left over or of the wrong shape.
+/// Opens a model file: finds the architecture, reads the sizes, loads the parameters (in place where they can
+/// be used as they lie in the file). Throws Error naming the file and the tensor if anything is missing, left
+/// over or of the wrong shape.
 LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices = MatrixType::kStored,
                       Access access = Access::kRead);
 

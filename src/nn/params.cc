@@ -43,7 +43,8 @@ Dim ParamStore::count() const {
   return count;
 }
 
-Tensor ParamStore::Initialized(const std::string& name, const Shape& shape, const Init& init, DType type) const {
+Tensor ParamStore::Initialized(const std::string& name, const Shape& shape, const Init& init,
+                               DType type) const {
   const Tensor values = Tensor::Empty(shape);
   Random random(seed_, Hash(name));
   init(values, random);
@@ -64,13 +65,15 @@ Tensor ParamStore::Loaded(const std::string& name, const Shape& shape, Role role
                                               (matrices_ == MatrixType::kStored && stored == DType::kBf16));
   const DType type = bf16 ? DType::kBf16 : DType::kF32;
   const Tensor tensor = checkpoint_->Load(name);
-  if (stored == type) return access_ == Access::kRead ? tensor.Reshape(shape) : Converted(tensor, shape, type);
+  if (stored == type)
+    return access_ == Access::kRead ? tensor.Reshape(shape) : Converted(tensor, shape, type);
   // A backend converts to and from float32 only.
   if (bf16 && stored != DType::kF32) return Converted(Converted(tensor, shape, DType::kF32), shape, type);
   return Converted(tensor, shape, type);
 }
 
-Tensor ParamStore::Make(const std::string& name, const Shape& shape, const Init& init, Role role, float lr_scale) {
+Tensor ParamStore::Make(const std::string& name, const Shape& shape, const Init& init, Role role,
+                        float lr_scale) {
   const bool bf16 = role != Role::kVector && matrices_ == MatrixType::kBf16;
   const Tensor tensor = checkpoint_ != nullptr
                             ? Loaded(name, shape, role)

@@ -1,6 +1,6 @@
-// Params: where a model's parameters come from. A module names, shapes and initialises each of its parameters in its
-// constructor, under the name that published checkpoints use; the store behind Params fills them from a checkpoint or from
-// the initialiser, and keeps the list for saving, optimizers and counting.
+// Params: where a model's parameters come from. A module names, shapes and initialises each of its parameters
+// in its constructor, under the name that published checkpoints use; the store behind Params fills them from
+// a checkpoint or from the initialiser, and keeps the list for saving, optimizers and counting.
 #pragma once
 
 #include <string>
@@ -50,9 +50,11 @@ class ParamStore {
   const std::vector<StateSpec>& states() const { return states_; }
   /// Number of values in all parameters.
   Dim count() const;
-  /// Throws Error, naming it, if the checkpoint has a tensor that nothing asked for. `ignored` names may be left over.
+  /// Throws Error, naming it, if the checkpoint has a tensor that nothing asked for. `ignored` names may be
+  /// left over.
   void CheckAllUsed(const std::vector<std::string>& ignored) const;
-  /// Says that all parameters are made and the checkpoint object may go (the tensors keep the mapped file alive).
+  /// Says that all parameters are made and the checkpoint object may go (the tensors keep the mapped file
+  /// alive).
   void Detach() { checkpoint_ = nullptr; }
 
  private:

@@ -38,10 +38,11 @@ void State::Reset() {
 }
 
 void State::Copy(int from, int to) {
-  Check(from >= 0 && from < slots_ && to >= 0 && to < slots_, "[state] cannot copy slot {} to {} of {}", from, to,
-        slots_);
+  Check(from >= 0 && from < slots_ && to >= 0 && to < slots_, "[state] cannot copy slot {} to {} of {}", from,
+        to, slots_);
   if (from == to) return;
-  for (const StateRef& var : vars_) std::memcpy(SlotOf(var.in, to), SlotOf(var.in, from), var.in.bytes() / slots_);
+  for (const StateRef& var : vars_)
+    std::memcpy(SlotOf(var.in, to), SlotOf(var.in, from), var.in.bytes() / slots_);
 }
 
 std::vector<Tensor> State::Save(int slot) const {
@@ -56,7 +57,8 @@ std::vector<Tensor> State::Save(int slot) const {
 
 void State::Restore(int slot, const std::vector<Tensor>& saved) {
   Check(slot >= 0 && slot < slots_, "[state] there is no slot {} among {}", slot, slots_);
-  Check(saved.size() == vars_.size(), "[state] {} variables were saved, the model has {}", saved.size(), vars_.size());
+  Check(saved.size() == vars_.size(), "[state] {} variables were saved, the model has {}", saved.size(),
+        vars_.size());
   for (size_t i = 0; i < vars_.size(); ++i) {
     Check(saved[i].shape() == specs_[i].shape, "[state] {} must be {} but is {}", specs_[i].name,
           specs_[i].shape, saved[i].shape());

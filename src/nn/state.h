@@ -1,5 +1,5 @@
-// State: what a recurrent model remembers. For each variable that a model declares, one tensor [slots, ...]; a sequence is a
-// slot number. Saving, restoring and copying are generic, never per model.
+// State: what a recurrent model remembers. For each variable that a model declares, one tensor [slots, ...];
+// a sequence is a slot number. Saving, restoring and copying are generic, never per model.
 #pragma once
 
 #include <string>

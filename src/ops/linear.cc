@@ -30,8 +30,8 @@ Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Act act
   if (bias || act != Act::kNone) backend.BiasActivate(bias, act, y);
 
   if (Tape* tape = Tape::For(x, weight, bias)) {
-    tape->Record([=, &backend, gx = GradientOf(x), gb = GradientOf(bias), gw = GradientOf(weight), gy = y.Track(),
-                       y = act == Act::kNone ? Tensor() : y, x_shape = x.shape()] {
+    tape->Record([=, &backend, gx = GradientOf(x), gb = GradientOf(bias), gw = GradientOf(weight),
+                  gy = y.Track(), y = act == Act::kNone ? Tensor() : y, x_shape = x.shape()] {
       if (!gy->value) return;
       Tensor dz = gy->value;
       if (act != Act::kNone) {

@@ -22,12 +22,15 @@ Tensor Slice(const Tensor& x, Dim begin, Dim end) {
 
 }  // namespace
 
-Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const int> targets, const LossOptions& options) {
+Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const int> targets,
+                    const LossOptions& options) {
   const Dim rows = hidden.dim(0), vocab = head.dim(0);
   Check(hidden.dim(1) == head.dim(1), "[cross_entropy] hidden {} does not fit the head {}", hidden.shape(),
         head.shape());
-  Check(static_cast<Dim>(targets.size()) == rows, "[cross_entropy] {} targets for {} rows", targets.size(), rows);
-  for (int t : targets) Check(t < vocab, "[cross_entropy] target {} is not in the vocabulary of {}", t, vocab);
+  Check(static_cast<Dim>(targets.size()) == rows, "[cross_entropy] {} targets for {} rows", targets.size(),
+        rows);
+  for (int t : targets)
+    Check(t < vocab, "[cross_entropy] target {} is not in the vocabulary of {}", t, vocab);
   const Dim counted = std::max<Dim>(1, std::ranges::count_if(targets, [](int t) { return t >= 0; }));
 
   Backend& backend = BackendOf(hidden);

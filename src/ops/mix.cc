@@ -21,11 +21,12 @@ struct AnyTracked {
 std::vector<Tensor> ShiftMix(const Tensor& x, const std::vector<Tensor>& mix, const Sequences& sequences,
                              const StateRef& state) {
   const Dim width = x.dim(1);
-  Check(sequences.start.back() == x.dim(0), "[shift_mix] the sequences cover {} rows, x has {}", sequences.start.back(),
-        x.dim(0));
-  Check(state.in.shape().rank() == 2 && state.in.dim(1) == width, "[shift_mix] the state must be [slots, {}] but is {}",
-        width, state.in.shape());
-  for (const Tensor& m : mix) Check(m.size() == width, "[shift_mix] a mix has {} channels, x {}", m.size(), width);
+  Check(sequences.start.back() == x.dim(0), "[shift_mix] the sequences cover {} rows, x has {}",
+        sequences.start.back(), x.dim(0));
+  Check(state.in.shape().rank() == 2 && state.in.dim(1) == width,
+        "[shift_mix] the state must be [slots, {}] but is {}", width, state.in.shape());
+  for (const Tensor& m : mix)
+    Check(m.size() == width, "[shift_mix] a mix has {} channels, x {}", m.size(), width);
   Backend& backend = BackendOf(x);
   std::vector<Tensor> ys;
   for (size_t i = 0; i < mix.size(); ++i) ys.push_back(Tensor::Empty(x.shape()));
@@ -55,33 +56,35 @@ Keys MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor&
   const Dim width = k.dim(1);
   Check(k.shape() == a.shape(), "[make_keys] k {} and a {} differ", k.shape(), a.shape());
   Check(k_k.size() == width && k_a.size() == width, "[make_keys] k_k and k_a must have {} channels", width);
-  Check(heads > 0 && width % heads == 0, "[make_keys] a width of {} cannot be cut into {} heads", width, heads);
+  Check(heads > 0 && width % heads == 0, "[make_keys] a width of {} cannot be cut into {} heads", width,
+        heads);
   Backend& backend = BackendOf(k);
   const Keys keys{Tensor::Empty(k.shape()), Tensor::Empty(k.shape()), Tensor::Empty(k.shape())};
   Tape* tape = Tape::For(k, a, k_k, k_a);
   const Tensor inverse_norm = tape ? Tensor::Empty({k.dim(0), heads}) : Tensor();
   backend.MakeKeys(k, a, k_k, k_a, heads, keys.key, keys.removal, keys.replacement, inverse_norm);
   if (tape != nullptr) {
-    tape->Record([=, &backend, g0 = keys.key.Track(), g1 = keys.removal.Track(),
-                           g2 = keys.replacement.Track()] {
-      const Shape& shape = k.shape();
-      const Tensor dk = Tensor::Empty(shape), da = Tensor::Empty(shape);
-      backend.MakeKeysBackward(k, a, k_k, k_a, inverse_norm, Arrived(g0, shape), Arrived(g1, shape),
-                               Arrived(g2, shape), dk, da, AccumulatorFor(k_k), AccumulatorFor(k_a));
-      Accumulate(GradientOf(k), dk);
-      Accumulate(GradientOf(a), da);
-    });
+    tape->Record(
+        [=, &backend, g0 = keys.key.Track(), g1 = keys.removal.Track(), g2 = keys.replacement.Track()] {
+          const Shape& shape = k.shape();
+          const Tensor dk = Tensor::Empty(shape), da = Tensor::Empty(shape);
+          backend.MakeKeysBackward(k, a, k_k, k_a, inverse_norm, Arrived(g0, shape), Arrived(g1, shape),
+                                   Arrived(g2, shape), dk, da, AccumulatorFor(k_k), AccumulatorFor(k_a));
+          Accumulate(GradientOf(k), dk);
+          Accumulate(GradientOf(a), da);
+        });
   }
   return keys;
 }
 
-Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k, const Tensor& g,
-                 int heads) {
+Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
+                 const Tensor& g, int heads) {
   for (const Tensor* t : {&r, &k, &v, &g}) {
     Check(t->shape() == y.shape(), "[bonus_gate] shapes {} and {} differ", y.shape(), t->shape());
   }
   Check(r_k.size() == y.dim(1), "[bonus_gate] r_k must have {} channels but has {}", y.dim(1), r_k.size());
-  Check(heads > 0 && y.dim(1) % heads == 0, "[bonus_gate] a width of {} cannot be cut into {} heads", y.dim(1), heads);
+  Check(heads > 0 && y.dim(1) % heads == 0, "[bonus_gate] a width of {} cannot be cut into {} heads",
+        y.dim(1), heads);
   Backend& backend = BackendOf(y);
   const Tensor out = Tensor::Empty(y.shape());
   backend.BonusGate(y, r, k, v, r_k, g, heads, out);

@@ -1,8 +1,10 @@
-// The ops: functions from tensors to tensors that check their shapes, call the backend, and record their derivative on the
-// tape. Each is about one line of a paper. N rows, C width, H heads of D channels, V vocabulary, S sequences.
+// The ops: functions from tensors to tensors that check their shapes, call the backend, and record their
+// derivative on the tape. Each is about one line of a paper. N rows, C width, H heads of D channels, V
+// vocabulary, S sequences.
 //
-// Rows are independent of each other in all of them but ShiftMix and the recurrences, which read Sequences to know where a
-// row has a predecessor and keep a state for what comes before the first. Every op throws Error on shapes that do not fit.
+// Rows are independent of each other in all of them but ShiftMix and the recurrences, which read Sequences to
+// know where a row has a predecessor and keep a state for what comes before the first. Every op throws Error
+// on shapes that do not fit.
 #pragma once
 
 #include <span>
@@ -15,17 +17,19 @@ namespace linnet::ops {
 
 using Act = Activation;
 
-/// How a weight matrix lies in memory. Checkpoints hold most as [out, in] and the low-rank maps of RWKV as [in, out].
+/// How a weight matrix lies in memory. Checkpoints hold most as [out, in] and the low-rank maps of RWKV as
+/// [in, out].
 enum class WeightLayout { kOutIn, kInOut };
 
-// -- Row-wise ------------------------------------------------------------------------------------------------------------
+// -- Row-wise
+// ------------------------------------------------------------------------------------------------------------
 
 /// Rows of `table` [V, C] (f32 or bf16) -> [N, C] f32. Ids must lie in [0, V).
 Tensor Embedding(const Tensor& table, std::span<const int> ids);
 /// Rows of x [N, C] -> [rows.size(), C]; x itself if `rows` is empty.
 Tensor Rows(const Tensor& x, std::span<const int> rows);
-/// act(x W + bias): x [N, in] f32, W f32 or bf16 -> [N, out] f32. For a bf16 weight x is rounded to bf16 too and the products
-/// are summed in float32. Gradients of weights are float32.
+/// act(x W + bias): x [N, in] f32, W f32 or bf16 -> [N, out] f32. For a bf16 weight x is rounded to bf16 too
+/// and the products are summed in float32. Gradients of weights are float32.
 Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Act act = Act::kNone,
               WeightLayout layout = WeightLayout::kOutIn);
 Tensor Add(const Tensor& a, const Tensor& b);
@@ -35,9 +39,11 @@ Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m);
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps);
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps = 1e-5f);
 
-// -- RWKV ----------------------------------------------------------------------------------------------------------------
+// -- RWKV
+// ----------------------------------------------------------------------------------------------------------------
 
-/// For each of `mix` [C]: x_t + (x_{t-1} - x_t) mix. The row before a sequence's first is its state [slots, C].
+/// For each of `mix` [C]: x_t + (x_{t-1} - x_t) mix. The row before a sequence's first is its state [slots,
+/// C].
 std::vector<Tensor> ShiftMix(const Tensor& x, const std::vector<Tensor>& mix, const Sequences& sequences,
                              const StateRef& state);
 
@@ -47,23 +53,25 @@ struct Keys {
 /// RWKV-7's keys: kk = k k_k, a unit vector per head; removal -kk, replacement kk a, key k (1 + (a - 1) k_a).
 Keys MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads);
 
-/// S_t = S_{t-1} (diag(d_t) + a_t^T b_t) + v_t^T k_t, y_t = S_t r_t, d = exp(-e^{-1/2} sigmoid(w)); all inputs [N, C], the
-/// state [slots, H, D value, D key]. Gradients flow to the inputs, to state.in if it is tracked and from state.out.
+/// S_t = S_{t-1} (diag(d_t) + a_t^T b_t) + v_t^T k_t, y_t = S_t r_t, d = exp(-e^{-1/2} sigmoid(w)); all
+/// inputs [N, C], the state [slots, H, D value, D key]. Gradients flow to the inputs, to state.in if it is
+/// tracked and from state.out.
 Tensor Wkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& state, int heads);
 
 /// (y + v <r k r_k>_head) g
-Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k, const Tensor& g,
-                 int heads);
+Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
+                 const Tensor& g, int heads);
 
-// -- Loss ----------------------------------------------------------------------------------------------------------------
+// -- Loss
+// ----------------------------------------------------------------------------------------------------------------
 
 struct LossOptions {
-  /// The reference's L2Wrap: adds l2_wrap * (largest logit) / rows to the gradient at that logit, which keeps logits near 0.
-  /// RWKV trains with 1e-4. The value of the loss is unchanged.
+  /// The reference's L2Wrap: adds l2_wrap * (largest logit) / rows to the gradient at that logit, which keeps
+  /// logits near 0. RWKV trains with 1e-4. The value of the loss is unchanged.
   float l2_wrap = 0;
 };
-/// Mean over rows of -log softmax(hidden head^T)[target] -> [1]; rows with a negative target do not count. The logits [N, V]
-/// are made and consumed in chunks of rows and never exist as a whole.
+/// Mean over rows of -log softmax(hidden head^T)[target] -> [1]; rows with a negative target do not count.
+/// The logits [N, V] are made and consumed in chunks of rows and never exist as a whole.
 Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const int> targets,
                     const LossOptions& options = {});
 

@@ -19,8 +19,8 @@ void CheckWkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef&
   Check(heads > 0 && width % heads == 0, "[wkv7] a width of {} cannot be cut into {} heads", width, heads);
   const Dim n = width / heads;
   Check(n <= kMaxHeadSize, "[wkv7] a head of {} channels is larger than {}", n, kMaxHeadSize);
-  Check(sequences.start.back() == shape[0], "[wkv7] the sequences cover {} rows, r has {}", sequences.start.back(),
-        shape[0]);
+  Check(sequences.start.back() == shape[0], "[wkv7] the sequences cover {} rows, r has {}",
+        sequences.start.back(), shape[0]);
   const Shape expected{state.in.dim(0), heads, n, n};
   Check(state.in.shape() == expected && state.out.shape() == expected, "[wkv7] state must be {} but is {}",
         expected, state.in.shape());

@@ -17,14 +17,15 @@ void CheckSame(const char* op, const Tensor& a, const Tensor& b) {
 Tensor Embedding(const Tensor& table, std::span<const int> ids) {
   Check(table.shape().rank() == 2, "[embedding] a table is [V, C], this is {}", table.shape());
   for (int id : ids) {
-    Check(id >= 0 && id < table.dim(0), "[embedding] token {} is not in the vocabulary of {}", id, table.dim(0));
+    Check(id >= 0 && id < table.dim(0), "[embedding] token {} is not in the vocabulary of {}", id,
+          table.dim(0));
   }
   Backend& backend = BackendOf(table);
   const Tensor y = Tensor::Empty({static_cast<Dim>(ids.size()), table.dim(1)});
   backend.Gather(table, ids, y);
   if (Tape* tape = Tape::For(table)) {
     tape->Record([&backend, gt = table.gradient(), gy = y.Track(), shape = table.shape(),
-                       ids = std::vector<int>(ids.begin(), ids.end())] {
+                  ids = std::vector<int>(ids.begin(), ids.end())] {
       if (gy->value) backend.ScatterAdd(gy->value, ids, Accumulator(gt, shape));
     });
   }
@@ -39,7 +40,7 @@ Tensor Rows(const Tensor& x, std::span<const int> rows) {
   backend.Gather(x, rows, y);
   if (Tape* tape = Tape::For(x)) {
     tape->Record([&backend, gx = x.gradient(), gy = y.Track(), shape = x.shape(),
-                       rows = std::vector<int>(rows.begin(), rows.end())] {
+                  rows = std::vector<int>(rows.begin(), rows.end())] {
       if (gy->value) backend.ScatterAdd(gy->value, rows, Accumulator(gx, shape));
     });
   }
@@ -69,7 +70,8 @@ Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m) {
   if (Tape* tape = Tape::For(a, b, m)) {
     tape->Record([=, &backend, gy = y.Track()] {
       if (!gy->value) return;
-      const Tensor da = Tensor::Empty(a.shape()), db = Tensor::Empty(a.shape()), dm = Tensor::Empty(a.shape());
+      const Tensor da = Tensor::Empty(a.shape()), db = Tensor::Empty(a.shape()),
+                   dm = Tensor::Empty(a.shape());
       backend.LerpBackward(a, b, m, gy->value, da, db, dm);
       Accumulate(GradientOf(a), da);
       Accumulate(GradientOf(b), db);
@@ -81,20 +83,24 @@ Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m) {
 
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps) {
   const Dim width = x.dim(1);
-  Check(weight.size() == width && bias.size() == width, "[norm] x {} needs {} weights and biases, not {} and {}",
-        x.shape(), width, weight.size(), bias.size());
-  Check(groups > 0 && width % groups == 0, "[norm] a width of {} cannot be cut into {} groups", width, groups);
+  Check(weight.size() == width && bias.size() == width,
+        "[norm] x {} needs {} weights and biases, not {} and {}", x.shape(), width, weight.size(),
+        bias.size());
+  Check(groups > 0 && width % groups == 0, "[norm] a width of {} cannot be cut into {} groups", width,
+        groups);
   Backend& backend = BackendOf(x);
   const Tensor y = Tensor::Empty(x.shape());
   Tape* tape = Tape::For(x, weight, bias);
   const Shape moments{x.dim(0), groups};
-  const Tensor mean = tape ? Tensor::Empty(moments) : Tensor(), rstd = tape ? Tensor::Empty(moments) : Tensor();
+  const Tensor mean = tape ? Tensor::Empty(moments) : Tensor(),
+               rstd = tape ? Tensor::Empty(moments) : Tensor();
   backend.GroupNorm(x, weight, bias, groups, eps, y, mean, rstd);
   if (tape != nullptr) {
     tape->Record([=, &backend, gy = y.Track()] {
       if (!gy->value) return;
       const Tensor dx = Tensor::Empty(x.shape());
-      backend.GroupNormBackward(x, weight, mean, rstd, gy->value, dx, AccumulatorFor(weight), AccumulatorFor(bias));
+      backend.GroupNormBackward(x, weight, mean, rstd, gy->value, dx, AccumulatorFor(weight),
+                                AccumulatorFor(bias));
       Accumulate(GradientOf(x), dx);
     });
   }

@@ -43,7 +43,8 @@ void Accumulate(const GradientPtr& gradient, Tensor contribution) {
     return;
   }
   Backend& backend = Backend::For(sum.device());
-  if (sum.use_count() > 1) {  // shared with another tensor's gradient (Add hands one on twice): leave that one alone
+  if (sum.use_count() >
+      1) {  // shared with another tensor's gradient (Add hands one on twice): leave that one alone
     const Tensor total = Tensor::Empty(sum.shape());
     backend.Add(sum, contribution, total);
     sum = total;

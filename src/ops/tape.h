@@ -1,7 +1,7 @@
 // Tape: records what must be done to differentiate, in the order of execution, which is a topological order.
 //
-// An op asks Tape::For(inputs) whether it should record; there is a tape only while a Tape object is in scope, so inference
-// keeps nothing. Backward pops from the end and frees what each step held as it goes.
+// An op asks Tape::For(inputs) whether it should record; there is a tape only while a Tape object is in
+// scope, so inference keeps nothing. Backward pops from the end and frees what each step held as it goes.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,8 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// The innermost tape in scope of this thread if any of `inputs` is tracked, else null. Empty tensors are ignored.
+  /// The innermost tape in scope of this thread if any of `inputs` is tracked, else null. Empty tensors are
+  /// ignored.
   template <class... Inputs>
   static Tape* For(const Inputs&... inputs) {
     Tape* tape = Current();
@@ -30,7 +31,8 @@ class Tape {
   /// The innermost tape in scope, or null.
   static Tape* Current();
 
-  /// Appends a step that turns the gradients of an op's outputs, which the op has tracked, into those of its inputs.
+  /// Appends a step that turns the gradients of an op's outputs, which the op has tracked, into those of its
+  /// inputs.
   void Record(std::function<void()> backward) { steps_.push_back(std::move(backward)); }
 
   /// Runs all steps from the last to the first, starting from dL/dloss = `seed`. `loss` has one element.
@@ -56,15 +58,18 @@ class TapePause {
   Tape* paused_;
 };
 
-/// gradient += `contribution`, which becomes the gradient itself if it is the first. Does nothing if `gradient` is null.
+/// gradient += `contribution`, which becomes the gradient itself if it is the first. Does nothing if
+/// `gradient` is null.
 void Accumulate(const GradientPtr& gradient, Tensor contribution);
 
-/// The gradient so far, for kernels that add to it: zeros of `shape` if there is none yet. Empty if `gradient` is null.
+/// The gradient so far, for kernels that add to it: zeros of `shape` if there is none yet. Empty if
+/// `gradient` is null.
 Tensor Accumulator(const GradientPtr& gradient, const Shape& shape);
 
-/// Runs `block` on `inputs` without recording its inside; Backward runs it again to differentiate it. What is kept in
-/// between are the inputs alone. No output may be one of the inputs, and `block` must give the same outputs both times: states that it updates must not be the
-/// ones it reads (StateRef::in and out differ in training).
+/// Runs `block` on `inputs` without recording its inside; Backward runs it again to differentiate it. What is
+/// kept in between are the inputs alone. No output may be one of the inputs, and `block` must give the same
+/// outputs both times: states that it updates must not be the ones it reads (StateRef::in and out differ in
+/// training).
 std::vector<Tensor> Recompute(const std::vector<Tensor>& inputs,
                               const std::function<std::vector<Tensor>(const std::vector<Tensor>&)>& block);
 

@@ -1,5 +1,6 @@
-// Blocks come in size classes: four to each power of two, so that at most a quarter of a block is unused. Freed blocks go
-// on the list of their class: a thread's own short list for small ones, else one behind a lock.
+// Blocks come in size classes: four to each power of two, so that at most a quarter of a block is unused.
+// Freed blocks go on the list of their class: a thread's own short list for small ones, else one behind a
+// lock.
 #include "tensor/memory.h"
 
 #include <algorithm>
@@ -28,7 +29,8 @@ int ClassOf(size_t bytes) {  // smallest class whose size is >= bytes
 size_t BytesOf(int size_class) {
   if (size_class < 4) return kAlignment * static_cast<size_t>(size_class + 1);
   const int log2 = size_class / 4 + 1;
-  return kAlignment * ((size_t{1} << log2) + (static_cast<size_t>(size_class % 4) + 1) * (size_t{1} << (log2 - 2)));
+  return kAlignment *
+         ((size_t{1} << log2) + (static_cast<size_t>(size_class % 4) + 1) * (size_t{1} << (log2 - 2)));
 }
 
 constexpr int kClasses = 4 * 60;
@@ -68,14 +70,15 @@ class Pool {
 };
 
 Pool& ThePool() {
-  static Pool* pool = new Pool;  // never destroyed: tensors with static lifetime may outlive any order of destruction
+  static Pool* pool =
+      new Pool;  // never destroyed: tensors with static lifetime may outlive any order of destruction
   return *pool;
 }
 
 std::atomic<size_t> in_use, peak, allocated;
 
-/// The thread's own few small blocks of each class, which it takes and gives without a lock: a decode step allocates some
-/// hundred tensors of a few kilobytes.
+/// The thread's own few small blocks of each class, which it takes and gives without a lock: a decode step
+/// allocates some hundred tensors of a few kilobytes.
 class ThreadCache {
  public:
   static constexpr int kSmallClasses = 48;  // up to 256 KB
@@ -86,9 +89,7 @@ class ThreadCache {
       while (counts_[c] > 0) ThePool().Give(blocks_[c][--counts_[c]], c);
     }
   }
-  void* TryTake(int c) {
-    return c < kSmallClasses && counts_[c] > 0 ? blocks_[c][--counts_[c]] : nullptr;
-  }
+  void* TryTake(int c) { return c < kSmallClasses && counts_[c] > 0 ? blocks_[c][--counts_[c]] : nullptr; }
   bool TryGive(void* block, int c) {
     if (c >= kSmallClasses || counts_[c] == kDepth) return false;
     blocks_[c][counts_[c]++] = block;
@@ -115,7 +116,8 @@ void* Take(int size_class) {
   if (block == nullptr) block = ThePool().TryTake(size_class);
   if (block == nullptr) {
     block = std::aligned_alloc(kAlignment, bytes);
-    Check(block != nullptr, "[memory] the system has no {} bytes left; use a smaller batch, context or model", bytes);
+    Check(block != nullptr, "[memory] the system has no {} bytes left; use a smaller batch, context or model",
+          bytes);
     allocated.fetch_add(bytes, std::memory_order_relaxed);
   }
   CountTaken(bytes);
@@ -129,7 +131,9 @@ void Give(void* block, int size_class) {
 
 }  // namespace
 
-HostBlock::HostBlock(size_t bytes) : data_(nullptr), size_class_(ClassOf(bytes)) { data_ = Take(size_class_); }
+HostBlock::HostBlock(size_t bytes) : data_(nullptr), size_class_(ClassOf(bytes)) {
+  data_ = Take(size_class_);
+}
 
 HostBlock::~HostBlock() {
   if (data_ != nullptr) Give(data_, size_class_);

@@ -1,5 +1,5 @@
-// Host memory for tensors: a cache of freed blocks, so that a training step that allocates what the last one freed costs
-// no system call and no page fault, and a decode step costs nanoseconds.
+// Host memory for tensors: a cache of freed blocks, so that a training step that allocates what the last one
+// freed costs no system call and no page fault, and a decode step costs nanoseconds.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@ class HostBlock {
   /// At least `bytes` bytes, uninitialised. Throws Error if the system has no memory left.
   explicit HostBlock(size_t bytes);
   ~HostBlock();
-  HostBlock(HostBlock&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_class_(other.size_class_) {}
+  HostBlock(HostBlock&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_class_(other.size_class_) {}
   HostBlock& operator=(HostBlock&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_class_, other.size_class_);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-
 namespace linnet {
 
 Shape::Shape(std::initializer_list<Dim> dims) {
@@ -22,7 +21,9 @@ void Shape::Append(Dim dim) {
   dims_[rank_++] = dim;
 }
 
-bool Shape::operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+bool Shape::operator==(const Shape& other) const {
+  return std::equal(begin(), end(), other.begin(), other.end());
+}
 
 std::string Shape::ToString() const {
   std::string text = "[";

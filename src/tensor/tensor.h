@@ -1,9 +1,10 @@
 // Tensor: a value handle to {shape, dtype, device, storage} and, in training, to the place of its gradient.
 //
-// Row-major, rank at most 4. No strides, views or broadcasting: an operation that needs another layout is an op.
-// Copying a Tensor shares its storage; Clone() copies it.
+// Row-major, rank at most 4. No strides, views or broadcasting: an operation that needs another layout is an
+// op. Copying a Tensor shares its storage; Clone() copies it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -48,16 +49,23 @@ class Tensor;
 /// A C++ type's DType, for the checked access of Tensor::data.
 template <class T>
 inline constexpr DType kDTypeOf = [] { static_assert(sizeof(T) == 0, "no DType for this type"); }();
-template <> inline constexpr DType kDTypeOf<float> = DType::kF32;
-template <> inline constexpr DType kDTypeOf<Bf16> = DType::kBf16;
-template <> inline constexpr DType kDTypeOf<F16> = DType::kF16;
-template <> inline constexpr DType kDTypeOf<double> = DType::kF64;
-template <> inline constexpr DType kDTypeOf<int32_t> = DType::kI32;
-template <> inline constexpr DType kDTypeOf<int64_t> = DType::kI64;
-template <> inline constexpr DType kDTypeOf<uint8_t> = DType::kU8;
+template <>
+inline constexpr DType kDTypeOf<float> = DType::kF32;
+template <>
+inline constexpr DType kDTypeOf<Bf16> = DType::kBf16;
+template <>
+inline constexpr DType kDTypeOf<F16> = DType::kF16;
+template <>
+inline constexpr DType kDTypeOf<double> = DType::kF64;
+template <>
+inline constexpr DType kDTypeOf<int32_t> = DType::kI32;
+template <>
+inline constexpr DType kDTypeOf<int64_t> = DType::kI64;
+template <>
+inline constexpr DType kDTypeOf<uint8_t> = DType::kU8;
 
-/// Where a tracked tensor's gradient is gathered during Backward. It outlives the tensor's data: a backward step that
-/// needs only dL/dy holds this and lets y go.
+/// Where a tracked tensor's gradient is gathered during Backward. It outlives the tensor's data: a backward
+/// step that needs only dL/dy holds this and lets y go.
 struct Gradient;
 
 class Tensor {
@@ -67,7 +75,8 @@ class Tensor {
   /// Uninitialised storage, aligned to 64 bytes.
   static Tensor Empty(const Shape& shape, DType dtype = DType::kF32, Device device = Device::kCpu);
   static Tensor Zeros(const Shape& shape, DType dtype = DType::kF32, Device device = Device::kCpu);
-  /// Memory of somebody else's (a mapped file), kept alive by `owner`. It must not be written to if it is read-only.
+  /// Memory of somebody else's (a mapped file), kept alive by `owner`. It must not be written to if it is
+  /// read-only.
   static Tensor Wrap(std::shared_ptr<const void> owner, const void* data, const Shape& shape, DType dtype);
 
   explicit operator bool() const { return impl_ != nullptr; }
@@ -134,6 +143,7 @@ struct fmt::formatter<linnet::Shape> {
   constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
   template <class Context>
   auto format(const linnet::Shape& shape, Context& context) const {
-    return fmt::format_to(context.out(), "{}", shape.ToString());
+    const std::string text = shape.ToString();
+    return std::copy(text.begin(), text.end(), context.out());
   }
 };

@@ -2,8 +2,8 @@
 // inside a character; a terminal or a JSON string needs whole ones.
 //
 // Well-formed UTF-8 (Unicode 15, table 3-7):
-//   00..7F | C2..DF T | E0 A0..BF T | E1..EC,EE,EF T T | ED 80..9F T | F0 90..BF T T | F1..F3 T T T |
-//   F4 80..8F T T,  T = 80..BF
+//   00..7F      C2..DF T      E0 A0..BF T      E1..EC,EE,EF T T      ED 80..9F T
+//   F0 90..BF T T      F1..F3 T T T      F4 80..8F T T      where T is 80..BF
 #pragma once
 
 #include <string>
@@ -16,11 +16,13 @@ class Utf8Stream {
   /// What becomes of bytes that are no character. A pipe gets kRaw: the program writes what the model said,
   /// byte by byte.
   enum class Mode {
-    kRaw,       // they pass unchanged
-    kValid,     // the longest start of a character, or a single byte, becomes one U+FFFD: the output is valid
-                // UTF-8
-    kTerminal,  // as kValid, and so do control characters other than tab and the line ends: text gives a
-                // terminal no orders
+    /// They pass unchanged.
+    kRaw,
+    /// The longest start of a character, or a single byte, becomes one U+FFFD: the output is valid UTF-8.
+    kValid,
+    /// As kValid, and so do control characters other than tab, line feed and carriage return: a model's text
+    /// gives a terminal no orders.
+    kTerminal,
   };
 
   explicit Utf8Stream(Mode mode) : mode_(mode) {}

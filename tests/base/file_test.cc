@@ -51,10 +51,13 @@ TEST_F(Files, ErrorsNameTheFile) {
     }
     return "no error";
   };
-  EXPECT_NE(message([&] { ReadFile(folder_ / "missing"); }).find("missing: cannot be opened"), std::string::npos);
+  EXPECT_NE(message([&] { ReadFile(folder_ / "missing"); }).find("missing: cannot be opened"),
+            std::string::npos);
   EXPECT_NE(message([&] { ReadFile(folder_); }).find("is a folder"), std::string::npos);
-  EXPECT_NE(message([&] { MappedFile(folder_ / "empty"); }).find("empty: the file is empty"), std::string::npos);
-  EXPECT_NE(message([&] { WriteFile(folder_ / "no" / "x", ""); }).find("cannot be written"), std::string::npos);
+  EXPECT_NE(message([&] { MappedFile(folder_ / "empty"); }).find("empty: the file is empty"),
+            std::string::npos);
+  EXPECT_NE(message([&] { WriteFile(folder_ / "no" / "x", ""); }).find("cannot be written"),
+            std::string::npos);
 }
 
 TEST_F(Files, AFullDiskIsAnErrorAndLeavesNothing) {

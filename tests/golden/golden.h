@@ -1,5 +1,6 @@
-// Golden data: numbers that the reference implementations printed. The folder is named by LINNET_GOLDEN (default: shared/golden
-// beside the project); tests skip, saying so, where it is absent, and discover every case that is in it.
+// Golden data: numbers that the reference implementations printed. The folder is named by LINNET_GOLDEN
+// (default: shared/golden beside the project); tests skip, saying so, where it is absent, and discover every
+// case that is in it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -69,7 +70,7 @@ inline double LargestDifference(const Tensor& a, const std::vector<double>& b) {
 
 }  // namespace linnet::golden
 
-#define LINNET_SKIP_WITHOUT_GOLDEN()                                                                 \
-  if (!std::filesystem::is_directory(linnet::golden::Folder())) {                                    \
-    GTEST_SKIP() << "no golden data in " << linnet::golden::Folder() << " (set LINNET_GOLDEN)";      \
+#define LINNET_SKIP_WITHOUT_GOLDEN()                                                            \
+  if (!std::filesystem::is_directory(linnet::golden::Folder())) {                               \
+    GTEST_SKIP() << "no golden data in " << linnet::golden::Folder() << " (set LINNET_GOLDEN)"; \
   }

@@ -1,5 +1,5 @@
-// Logits after every token and states of the reference implementation, for every model file in A_inference that this version
-// runs: as one chunk, token by token, and in pieces of odd sizes.
+// Logits after every token and states of the reference implementation, for every model file in A_inference
+// that this version runs: as one chunk, token by token, and in pieces of odd sizes.
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -33,8 +33,8 @@ Tensor LogitsInPieces(const LoadedModel& loaded, const State& state, const std::
   return logits;
 }
 
-void CheckStates(const State& state, const Checkpoint& expected, const std::string& prefix, const std::string& suffix,
-                 double tolerance) {
+void CheckStates(const State& state, const Checkpoint& expected, const std::string& prefix,
+                 const std::string& suffix, double tolerance) {
   const std::vector<Tensor> saved = state.Save(0);
   for (size_t i = 0; i < saved.size(); ++i) {
     const std::string name = prefix + std::to_string(i) + suffix;
@@ -56,7 +56,8 @@ void CheckFile(const std::filesystem::path& file, const std::string& tag, const 
     const State state = loaded.NewState(1);
     const Tensor logits = LogitsInPieces(loaded, state, tokens, pieces);
     const double error = LargestDifference(logits, truth) / scale;
-    testing::Test::RecordProperty(tag + " in " + std::to_string(pieces.size()) + " pieces", std::to_string(error));
+    testing::Test::RecordProperty(tag + " in " + std::to_string(pieces.size()) + " pieces",
+                                  std::to_string(error));
     EXPECT_LE(error, kTolerance) << pieces.size() << " pieces";
     CheckStates(state, expected, tag + ".state.", "_f64", 2e-5);
   }
@@ -76,7 +77,8 @@ TEST(GoldenInference, EveryVersion7ModelGivesTheReferencesLogitsAndStates) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       const std::string name = entry.path().filename().string();
       for (const std::string tag : {"fp32", "bf16"}) {
-        if (name.find("." + tag + ".") == std::string::npos || expected->Find(tag + ".logits_f64") == nullptr) continue;
+        if (name.find("." + tag + ".") == std::string::npos || expected->Find(tag + ".logits_f64") == nullptr)
+          continue;
         CheckFile(entry.path(), tag, *expected);
         ++checked;
       }

@@ -1,6 +1,7 @@
 // The reference's recurrence, norms and loss in float64: values and gradients.
-#include "golden/golden.h"
 #include "ops/ops.h"
+
+#include "golden/golden.h"
 
 namespace linnet {
 namespace {
@@ -22,7 +23,8 @@ class GoldenOps : public testing::Test {
     return t;
   }
   /// Norm of the difference over the norm.
-  static void ExpectClose(const Tensor& got, const Checkpoint& file, const std::string& name, double tolerance) {
+  static void ExpectClose(const Tensor& got, const Checkpoint& file, const std::string& name,
+                          double tolerance) {
     const std::vector<double> expected = Values(file, name);
     ASSERT_EQ(got.size(), static_cast<Dim>(expected.size())) << name;
     double difference = 0, norm = 0;
@@ -38,7 +40,9 @@ TEST_F(GoldenOps, Wkv7) {
   LINNET_SKIP_WITHOUT_GOLDEN();
   const auto file = Open("wkv7");
   const Dim batch = 2, time = 11, heads = 2, size = 8, width = heads * size;
-  const auto input = [&](const char* name) { return Input(*file, std::string("in.") + name, {batch * time, width}); };
+  const auto input = [&](const char* name) {
+    return Input(*file, std::string("in.") + name, {batch * time, width});
+  };
   const Wkv7Inputs in{input("r"), input("w"), input("k"), input("v"), input("a"), input("b")};
   const Tensor state = Input(*file, "in.s", {batch, heads, size, size}), out = Tensor::Zeros(state.shape());
   Sequences sequences;
@@ -62,7 +66,8 @@ TEST_F(GoldenOps, Wkv7) {
 
 TEST_F(GoldenOps, Norms) {
   LINNET_SKIP_WITHOUT_GOLDEN();
-  for (const auto& [name, eps] : {std::pair<std::string, float>{"layernorm_eps1e-5", 1e-5f}, {"groupnorm_eps64e-5", 64e-5f}}) {
+  for (const auto& [name, eps] :
+       {std::pair<std::string, float>{"layernorm_eps1e-5", 1e-5f}, {"groupnorm_eps64e-5", 64e-5f}}) {
     SCOPED_TRACE(name);
     const auto file = Open(name);
     const Dim width = file->Find("in.weight")->shape.size(), rows = file->Find("in.x")->shape.size() / width;

@@ -61,7 +61,9 @@ TEST(Init, OrthogonalMatricesAre) {
 TEST(Init, AParametersValuesDependOnItsNameAndSeedAlone) {
   ParamStore one(3, MatrixType::kF32), two(3, MatrixType::kF32), three(4, MatrixType::kF32);
   Params(one).Matrix("other", {4, 4}, init::Uniform(1));
-  const auto value = [](ParamStore& store) { return Params(store).Matrix("x", {4, 4}, init::Uniform(1)).data()[5]; };
+  const auto value = [](ParamStore& store) {
+    return Params(store).Matrix("x", {4, 4}, init::Uniform(1)).data()[5];
+  };
   const float first = value(one);
   EXPECT_EQ(first, value(two));
   EXPECT_NE(first, value(three));
@@ -71,8 +73,8 @@ class ModelFile : public testing::Test {
  protected:
   ModelFile() : path_(std::filesystem::temp_directory_path() / ("linnet-nn-" + std::to_string(getpid()))) {
     const Architecture& rwkv7 = FindArchitecture("rwkv7");
-    const LoadedModel model =
-        NewModel(rwkv7, rwkv7.complete_sizes({{"layers", 2}, {"width", 16}, {"head_size", 8}, {"vocab", 11}}), 1);
+    const LoadedModel model = NewModel(
+        rwkv7, rwkv7.complete_sizes({{"layers", 2}, {"width", 16}, {"head_size", 8}, {"vocab", 11}}), 1);
     for (const Parameter& p : model.params->parameters()) tensors_.push_back({p.name, p.tensor});
   }
   ~ModelFile() override { std::filesystem::remove(path_); }
@@ -115,7 +117,8 @@ TEST_F(ModelFile, ATensorTooManyIsNamed) {
 
 TEST_F(ModelFile, ATensorOfTheWrongShapeIsNamed) {
   Named("blocks.1.ffn.value.weight") = Tensor::Zeros({16, 63});
-  EXPECT_NE(MessageOfLoading().find("blocks.1.ffn.value.weight must be [16, 64] but is [16, 63]"), std::string::npos);
+  EXPECT_NE(MessageOfLoading().find("blocks.1.ffn.value.weight must be [16, 64] but is [16, 63]"),
+            std::string::npos);
 }
 
 TEST_F(ModelFile, HeadsThatDoNotMakeUpTheWidthAreNamed) {

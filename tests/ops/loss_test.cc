@@ -48,7 +48,8 @@ TEST(CrossEntropy, L2WrapAddsToTheFirstLargestLogitAndLeavesTheLossAlone) {
   }
   EXPECT_EQ(losses[0], losses[1]);
   const float expected[] = {0, 0.5f * 3 / 2, 0, 0, 0, 0.5f * -1 / 2, 0, 0};
-  for (int i = 0; i < 8; ++i) EXPECT_NEAR(gradients[1].data()[i] - gradients[0].data()[i], expected[i], 1e-6) << i;
+  for (int i = 0; i < 8; ++i)
+    EXPECT_NEAR(gradients[1].data()[i] - gradients[0].data()[i], expected[i], 1e-6) << i;
 }
 
 TEST(CrossEntropy, NotANumberInNotANumberOut) {

@@ -1,6 +1,7 @@
 // One harness for every op: a case is inputs, the op, and its naive reference on doubles. From these follow
 //  - the value check: op(inputs) against reference(inputs);
-//  - the gradient check: what Backward gives for L = sum_i c_i output_i, with random c, against central differences of the
+//  - the gradient check: what Backward gives for L = sum_i c_i output_i, with random c, against central
+//  differences of the
 //    reference, which in double precision are good to eight digits.
 #pragma once
 

@@ -42,14 +42,16 @@ TEST(ShiftMix, MixesWithTheRowBeforeAndCarriesTheState) {
 OpCase Wkv7Case(const std::vector<int>& lengths, Dim heads, Dim size) {
   const Sequences sequences = Ragged(lengths);
   const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1, width = heads * size;
-  std::vector<Tensor> inputs{RandomTensor({n, width}, 1),
-                             RandomTensor({n, width}, 2, 3),  // decays from one end of their range to the other
-                             RandomTensor({n, width}, 3),
-                             RandomTensor({n, width}, 4),
-                             RandomTensor({n, width}, 5, 1 / std::sqrt(static_cast<double>(size))),
-                             RandomTensor({n, width}, 6, 1 / std::sqrt(static_cast<double>(size))),
-                             RandomTensor({slots, heads, size, size}, 7)};
-  OpCase c{"rows " + std::to_string(n) + ", " + std::to_string(heads) + " heads of " + std::to_string(size), inputs,
+  std::vector<Tensor> inputs{
+      RandomTensor({n, width}, 1),
+      RandomTensor({n, width}, 2, 3),  // decays from one end of their range to the other
+      RandomTensor({n, width}, 3),
+      RandomTensor({n, width}, 4),
+      RandomTensor({n, width}, 5, 1 / std::sqrt(static_cast<double>(size))),
+      RandomTensor({n, width}, 6, 1 / std::sqrt(static_cast<double>(size))),
+      RandomTensor({slots, heads, size, size}, 7)};
+  OpCase c{"rows " + std::to_string(n) + ", " + std::to_string(heads) + " heads of " + std::to_string(size),
+           inputs,
            [=](const auto& t) {
              const Tensor out = Tensor::Zeros(t[6].shape());
              const Tensor y = ops::Wkv7({t[0], t[1], t[2], t[3], t[4], t[5]}, sequences, {t[6], out},
@@ -93,7 +95,8 @@ TEST(Wkv7, RefusesStatesOfAnotherShape) {
     s.slot = {0};
     return s;
   }();
-  const Tensor x = RandomTensor({2, 8}, 1), state = Tensor::Zeros({1, 2, 4, 4}), wrong = Tensor::Zeros({1, 2, 4, 5});
+  const Tensor x = RandomTensor({2, 8}, 1), state = Tensor::Zeros({1, 2, 4, 4}),
+               wrong = Tensor::Zeros({1, 2, 4, 5});
   EXPECT_NO_THROW(ops::Wkv7({x, x, x, x, x, x}, one, {state, state}, 2));
   EXPECT_THROW(ops::Wkv7({x, x, x, x, x, x}, one, {wrong, wrong}, 2), Error);
   EXPECT_THROW(ops::Wkv7({x, x, x, x, x, x}, one, {state, state}, 3), Error);

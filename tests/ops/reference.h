@@ -41,7 +41,8 @@ inline Values GroupNorm(const Values& x, const Values& w, const Values& b, size_
   for (size_t at = 0; at < x.size(); at += size) {
     double mean = 0, variance = 0;
     for (size_t i = 0; i < size; ++i) mean += x[at + i] / static_cast<double>(size);
-    for (size_t i = 0; i < size; ++i) variance += (x[at + i] - mean) * (x[at + i] - mean) / static_cast<double>(size);
+    for (size_t i = 0; i < size; ++i)
+      variance += (x[at + i] - mean) * (x[at + i] - mean) / static_cast<double>(size);
     for (size_t i = 0; i < size; ++i) {
       const size_t c = (at + i) % width;
       y[at + i] = (x[at + i] - mean) / std::sqrt(variance + eps) * w[c] + b[c];
@@ -99,8 +100,8 @@ inline std::vector<Values> MakeKeys(const Values& k, const Values& a, const Valu
 }
 
 /// in = {r, w, k, v, a, b}, each [n, width]; state [slots, heads, size, size]. Returns {y, final state}.
-inline std::vector<Values> Wkv7(const std::vector<Values>& in, const Values& state, const Sequences& sequences,
-                                size_t width, size_t heads) {
+inline std::vector<Values> Wkv7(const std::vector<Values>& in, const Values& state,
+                                const Sequences& sequences, size_t width, size_t heads) {
   const auto& [r, w, k, v, a, b] = std::tie(in[0], in[1], in[2], in[3], in[4], in[5]);
   const size_t size = width / heads;
   Values y(r.size()), all = state;

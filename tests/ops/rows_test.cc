@@ -29,8 +29,8 @@ TEST_P(Linear, IsTheProductPlusBiasThroughTheActivationInBothLayouts) {
       const bool out_in = layout == WeightLayout::kOutIn;
       const double scale = 1 / std::sqrt(static_cast<double>(in));
       Check(OpCase{"act " + std::to_string(static_cast<int>(act)) + (out_in ? " out-in" : " in-out"),
-                   {RandomTensor({rows, in}, 1), RandomTensor(out_in ? Shape{out, in} : Shape{in, out}, 2, scale),
-                    RandomTensor({out}, 3)},
+                   {RandomTensor({rows, in}, 1),
+                    RandomTensor(out_in ? Shape{out, in} : Shape{in, out}, 2, scale), RandomTensor({out}, 3)},
                    [=](const auto& t) { return std::vector{ops::Linear(t[0], t[1], t[2], act, layout)}; },
                    [=](const auto& v) {
                      const Values weight = out_in ? v[1] : reference::Transposed(v[1], in, out);
@@ -42,7 +42,8 @@ TEST_P(Linear, IsTheProductPlusBiasThroughTheActivationInBothLayouts) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Linear,
                          testing::Values(LinearCase{1, 1, 1}, LinearCase{1, 37, 70}, LinearCase{3, 64, 5},
-                                         LinearCase{8, 130, 66}, LinearCase{9, 33, 48}, LinearCase{40, 17, 129}));
+                                         LinearCase{8, 130, 66}, LinearCase{9, 33, 48},
+                                         LinearCase{40, 17, 129}));
 
 TEST(LinearBf16, RoundsItsInputAndSumsInFloat32) {
   for (Dim rows : {1, 5, 40}) {
@@ -55,13 +56,15 @@ TEST(LinearBf16, RoundsItsInputAndSumsInFloat32) {
     for (Dim i = 0; i < weight.size(); ++i) ws.push_back(ToFloat(weight.data<Bf16>()[i]));
     const Values expected = reference::Linear(xs, ws, {}, in, out);
     const Tensor y = ops::Linear(x, weight);
-    for (Dim i = 0; i < y.size(); ++i) EXPECT_NEAR(y.data()[i], expected[i], 1e-5) << rows << " rows, element " << i;
+    for (Dim i = 0; i < y.size(); ++i)
+      EXPECT_NEAR(y.data()[i], expected[i], 1e-5) << rows << " rows, element " << i;
   }
 }
 
 TEST(LinearBf16, GradientsAreThoseOfFloat32UpToRounding) {
   const Dim rows = 40, in = 64, out = 48;
-  const Tensor x = RandomTensor({rows, in}, 1), w = RandomTensor({out, in}, 2, 0.1), dy = RandomTensor({rows, out}, 3);
+  const Tensor x = RandomTensor({rows, in}, 1), w = RandomTensor({out, in}, 2, 0.1),
+               dy = RandomTensor({rows, out}, 3);
   const Tensor rounded = Tensor::Empty({out, in}, DType::kBf16);
   Backend::For(Device::kCpu).Convert(w, rounded);
   std::vector<Values> dx, dw;
@@ -120,27 +123,31 @@ TEST_P(RowWise, GroupNorm) {
   const auto [n, c] = GetParam();
   for (int groups : {1, 2, 4}) {
     if (c % groups != 0 || c / groups < 3) continue;
-    Check(OpCase{std::to_string(groups) + " groups",
-                 {RandomTensor({n, c}, 1, 3), RandomTensor({c}, 2), RandomTensor({c}, 3)},
-                 [=](const auto& t) { return std::vector{ops::GroupNorm(t[0], t[1], t[2], groups, 64e-5f)}; },
-                 [=](const auto& v) {
-                   return Outputs{reference::GroupNorm(v[0], v[1], v[2], groups, 64e-5)};
-                 }});
+    Check(OpCase{
+        std::to_string(groups) + " groups",
+        {RandomTensor({n, c}, 1, 3), RandomTensor({c}, 2), RandomTensor({c}, 3)},
+        [=](const auto& t) { return std::vector{ops::GroupNorm(t[0], t[1], t[2], groups, 64e-5f)}; },
+        [=](const auto& v) { return Outputs{reference::GroupNorm(v[0], v[1], v[2], groups, 64e-5)}; }});
   }
 }
 
 TEST_P(RowWise, EmbeddingAndRows) {
   const auto [n, c] = GetParam();
   std::vector<int> ids;
-  for (Dim i = 0; i < n; ++i) ids.push_back(static_cast<int>(i * 7 % 5));  // rows repeat: their gradients must add up
+  for (Dim i = 0; i < n; ++i)
+    ids.push_back(static_cast<int>(i * 7 % 5));  // rows repeat: their gradients must add up
   const auto gather = [=, c = c](const auto& v) {
     Values y;
     for (int id : ids) y.insert(y.end(), v[0].begin() + id * c, v[0].begin() + (id + 1) * c);
     return Outputs{y};
   };
-  Check(OpCase{"embedding", {RandomTensor({5, c}, 1)},
-               [=](const auto& t) { return std::vector{ops::Embedding(t[0], ids)}; }, gather});
-  Check(OpCase{"rows", {RandomTensor({5, c}, 1)}, [=](const auto& t) { return std::vector{ops::Rows(t[0], ids)}; },
+  Check(OpCase{"embedding",
+               {RandomTensor({5, c}, 1)},
+               [=](const auto& t) { return std::vector{ops::Embedding(t[0], ids)}; },
+               gather});
+  Check(OpCase{"rows",
+               {RandomTensor({5, c}, 1)},
+               [=](const auto& t) { return std::vector{ops::Rows(t[0], ids)}; },
                gather});
 }
 
@@ -148,13 +155,14 @@ TEST_P(RowWise, MakeKeys) {
   const auto [n, c] = GetParam();
   for (int heads : {1, 2}) {
     if (c % heads != 0) continue;
-    Check(OpCase{std::to_string(heads) + " heads",
-                 {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({c}, 3), RandomTensor({c}, 4)},
-                 [=](const auto& t) {
-                   const auto keys = ops::MakeKeys(t[0], t[1], t[2], t[3], heads);
-                   return std::vector{keys.key, keys.removal, keys.replacement};
-                 },
-                 [=](const auto& v) { return reference::MakeKeys(v[0], v[1], v[2], v[3], heads); }});
+    Check(
+        OpCase{std::to_string(heads) + " heads",
+               {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({c}, 3), RandomTensor({c}, 4)},
+               [=](const auto& t) {
+                 const auto keys = ops::MakeKeys(t[0], t[1], t[2], t[3], heads);
+                 return std::vector{keys.key, keys.removal, keys.replacement};
+               },
+               [=](const auto& v) { return reference::MakeKeys(v[0], v[1], v[2], v[3], heads); }});
   }
 }
 
@@ -162,21 +170,20 @@ TEST_P(RowWise, BonusGate) {
   const auto [n, c] = GetParam();
   for (int heads : {1, 2}) {
     if (c % heads != 0) continue;
-    Check(OpCase{std::to_string(heads) + " heads",
-                 {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({n, c}, 3), RandomTensor({n, c}, 4),
-                  RandomTensor({c}, 5), RandomTensor({n, c}, 6)},
-                 [=](const auto& t) {
-                   return std::vector{ops::BonusGate(t[0], t[1], t[2], t[3], t[4], t[5], heads)};
-                 },
-                 [=](const auto& v) {
-                   return Outputs{reference::BonusGate(v[0], v[1], v[2], v[3], v[4], v[5], heads)};
-                 }});
+    Check(OpCase{
+        std::to_string(heads) + " heads",
+        {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({n, c}, 3), RandomTensor({n, c}, 4),
+         RandomTensor({c}, 5), RandomTensor({n, c}, 6)},
+        [=](const auto& t) { return std::vector{ops::BonusGate(t[0], t[1], t[2], t[3], t[4], t[5], heads)}; },
+        [=](const auto& v) {
+          return Outputs{reference::BonusGate(v[0], v[1], v[2], v[3], v[4], v[5], heads)};
+        }});
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RowWise,
-                         testing::Values(std::pair{1, 4}, std::pair{1, 64}, std::pair{3, 10}, std::pair{17, 33},
-                                         std::pair{600, 96}));
+                         testing::Values(std::pair{1, 4}, std::pair{1, 64}, std::pair{3, 10},
+                                         std::pair{17, 33}, std::pair{600, 96}));
 
 TEST(Embedding, RefusesTokensBeyondTheVocabulary) {
   EXPECT_THROW(ops::Embedding(RandomTensor({5, 4}, 1), std::vector{5}), Error);

@@ -1,4 +1,5 @@
-// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) over all parameters in one pass.
+// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) over all parameters in one
+// pass.
 #include <cmath>
 
 #include "base/parallel.h"
@@ -14,7 +15,8 @@
 #define LINNET_KERNELS_CPU_ADAMW_ONCE
 namespace linnet {
 
-/// p -= step_size * m / (sqrt(v) / root_correction + eps) + decay * p, with the corrections of this step folded in.
+/// p -= step_size * m / (sqrt(v) / root_correction + eps) + decay * p, with the corrections of this step
+/// folded in.
 struct AdamWStep {
   float beta1, beta2, gradient_scale, eps, step_size, root_correction, decay;
 };
@@ -45,7 +47,8 @@ void AdamWLoop(const AdamWRange& range, const AdamWStep& s, size_t n) {
     const Vec v = hn::MulAdd(beta2, io.Load(range.v + i), hn::Mul(rest2, hn::Mul(g, g)));
     const Vec denominator = hn::MulAdd(hn::Sqrt(v), root, eps);
     // A gradient that was always zero leaves 0 / eps; with eps below float32's range that would be 0 / 0.
-    const Vec update = hn::IfThenElseZero(hn::Gt(denominator, hn::Zero(d)), hn::Div(hn::Mul(step, m), denominator));
+    const Vec update =
+        hn::IfThenElseZero(hn::Gt(denominator, hn::Zero(d)), hn::Div(hn::Mul(step, m), denominator));
     const Vec p = hn::MulSub(keep, io.Load(range.parameter + i), update);
     io.Store(m, range.m + i);
     io.Store(v, range.v + i);
@@ -71,10 +74,11 @@ void CpuBackend::AdamW(std::span<const AdamWItem> items, const AdamWOptions& opt
     const bool mixed = static_cast<bool>(item.master);
     HWY_DYNAMIC_DISPATCH(AdamWLoop)
     ({(mixed ? item.master : item.parameter).data() + begin,
-      mixed ? item.parameter.data<Bf16>() + begin : nullptr, item.gradient.data() + begin, item.m.data() + begin,
-      item.v.data() + begin},
-     {options.beta1, options.beta2, options.gradient_scale, options.eps, static_cast<float>(item.lr / correction1),
-      static_cast<float>(1 / std::sqrt(correction2)), item.lr * item.weight_decay},
+      mixed ? item.parameter.data<Bf16>() + begin : nullptr, item.gradient.data() + begin,
+      item.m.data() + begin, item.v.data() + begin},
+     {options.beta1, options.beta2, options.gradient_scale, options.eps,
+      static_cast<float>(item.lr / correction1), static_cast<float>(1 / std::sqrt(correction2)),
+      item.lr * item.weight_decay},
      end - begin);
   };
   // All parameters end to end are one range that the threads share out evenly.

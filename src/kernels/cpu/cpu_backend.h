@@ -25,30 +25,32 @@ class CpuBackend final : public Backend {
                     const Tensor& db, const Tensor& dm) override;
   void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps, const Tensor& y,
                  const Tensor& mean, const Tensor& rstd) override;
-  void GroupNormBackward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                         const Tensor& dx, const Tensor& dw, const Tensor& db) override;
+  void GroupNormBackward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
+                         const Tensor& dy, const Tensor& dx, const Tensor& dw, const Tensor& db) override;
 
-  void ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences, const StateRef& state,
-                std::span<const Tensor> ys) override;
+  void ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
+                const StateRef& state, std::span<const Tensor> ys) override;
   void ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
-                        const Tensor& state_in, std::span<const Tensor> dys, const Tensor& dlast, const Tensor& dx,
-                        std::span<const Tensor> dmix, const Tensor& dstate) override;
-  void Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads, const StateRef& state, const Tensor& y,
-                   const Wkv7Saved& saved) override;
+                        const Tensor& state_in, std::span<const Tensor> dys, const Tensor& dlast,
+                        const Tensor& dx, std::span<const Tensor> dmix, const Tensor& dstate) override;
+  void Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads, const StateRef& state,
+                   const Tensor& y, const Wkv7Saved& saved) override;
   int Wkv7Snapshots(const Sequences& sequences) const override;
   void Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences, int heads,
                     const Tensor& dy, const Tensor& dstate_out, const Wkv7Inputs& gradients,
                     const Tensor& dstate_in) override;
-  void MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads, const Tensor& key,
-                const Tensor& removal, const Tensor& replacement, const Tensor& inverse_norm) override;
+  void MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads,
+                const Tensor& key, const Tensor& removal, const Tensor& replacement,
+                const Tensor& inverse_norm) override;
   void MakeKeysBackward(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a,
                         const Tensor& inverse_norm, const Tensor& dkey, const Tensor& dremoval,
                         const Tensor& dreplacement, const Tensor& dk, const Tensor& da, const Tensor& dk_k,
                         const Tensor& dk_a) override;
   void BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
                  const Tensor& g, int heads, const Tensor& out) override;
-  void BonusGateBackward(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
-                         const Tensor& g, int heads, const Tensor& dout, const BonusGateGradients& gradients) override;
+  void BonusGateBackward(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v,
+                         const Tensor& r_k, const Tensor& g, int heads, const Tensor& dout,
+                         const BonusGateGradients& gradients) override;
 
   double SoftmaxLoss(const Tensor& logits, std::span<const int> targets, bool gradient, float scale,
                      float l2_wrap) override;
@@ -60,6 +62,8 @@ class CpuBackend final : public Backend {
 inline constexpr int64_t kGrainElements = 16384;
 
 /// Rows of `width` elements that make up kGrainElements.
-inline int64_t GrainRows(int64_t width) { return std::max<int64_t>(1, kGrainElements / std::max<int64_t>(width, 1)); }
+inline int64_t GrainRows(int64_t width) {
+  return std::max<int64_t>(1, kGrainElements / std::max<int64_t>(width, 1));
+}
 
 }  // namespace linnet

@@ -40,8 +40,8 @@ void LerpLoop(const float* a, const float* b, const float* m, float* y, size_t n
   });
 }
 
-void LerpBackwardLoop(const float* a, const float* b, const float* m, const float* dy, float* da, float* db, float* dm,
-                      size_t n) {
+void LerpBackwardLoop(const float* a, const float* b, const float* m, const float* dy, float* da, float* db,
+                      float* dm, size_t n) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
     const Vec g = io.Load(dy + i), gm = hn::Mul(g, io.Load(m + i));
     io.Store(hn::Sub(g, gm), da + i);
@@ -93,9 +93,8 @@ HWY_INLINE Vec Slope(Activation act, Vec y) {
 }
 
 void ActivateBackwardLoop(const float* y, const float* dy, Activation act, float* dz, size_t n) {
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    io.Store(hn::Mul(io.Load(dy + i), Slope(act, io.Load(y + i))), dz + i);
-  });
+  ForLanes(n, [&](auto io, size_t i)
+                  HWY_ATTR { io.Store(hn::Mul(io.Load(dy + i), Slope(act, io.Load(y + i))), dz + i); });
 }
 
 void SumRowsLoop(const float* x, size_t rows, size_t width, float* sum) {
@@ -183,10 +182,12 @@ void CpuBackend::Gather(const Tensor& x, std::span<const int> rows, const Tensor
 
 void CpuBackend::ScatterAdd(const Tensor& x, std::span<const int> rows, const Tensor& y) {
   const int64_t width = y.dim(1), n = static_cast<int64_t>(rows.size());
-  // Each thread owns a range of columns, so rows that repeat are added in order whatever the number of threads.
+  // Each thread owns a range of columns, so rows that repeat are added in order whatever the number of
+  // threads.
   ParallelParts(width, Parts(n * width, 4 * kGrainElements), [&](int, int64_t begin, int64_t end) {
     for (int64_t i = 0; i < n; ++i) {
-      HWY_DYNAMIC_DISPATCH(AddToLoop)(x.data() + i * width + begin, y.data() + rows[i] * width + begin, end - begin);
+      HWY_DYNAMIC_DISPATCH(AddToLoop)
+      (x.data() + i * width + begin, y.data() + rows[i] * width + begin, end - begin);
     }
   });
 }
@@ -195,13 +196,15 @@ void CpuBackend::BiasActivate(const Tensor& bias, Activation act, const Tensor& 
   const int64_t width = y.dim(-1), rows = y.size() / width;
   const float* b = bias ? bias.data() : nullptr;
   ParallelFor(rows, GrainRows(width), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) HWY_DYNAMIC_DISPATCH(BiasActivateRow)(b, act, y.data() + i * width, width);
+    for (int64_t i = begin; i < end; ++i)
+      HWY_DYNAMIC_DISPATCH(BiasActivateRow)(b, act, y.data() + i * width, width);
   });
 }
 
 void CpuBackend::ActivateBackward(const Tensor& y, const Tensor& dy, Activation act, const Tensor& dz) {
   ParallelFor(y.size(), kGrainElements, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(ActivateBackwardLoop)(y.data() + begin, dy.data() + begin, act, dz.data() + begin, end - begin);
+    HWY_DYNAMIC_DISPATCH(ActivateBackwardLoop)
+    (y.data() + begin, dy.data() + begin, act, dz.data() + begin, end - begin);
   });
 }
 
@@ -222,16 +225,17 @@ void CpuBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
 
 void CpuBackend::Lerp(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) {
   ParallelFor(y.size(), kGrainElements, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(LerpLoop)(a.data() + begin, b.data() + begin, m.data() + begin, y.data() + begin, end - begin);
+    HWY_DYNAMIC_DISPATCH(LerpLoop)
+    (a.data() + begin, b.data() + begin, m.data() + begin, y.data() + begin, end - begin);
   });
 }
 
-void CpuBackend::LerpBackward(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& dy, const Tensor& da,
-                              const Tensor& db, const Tensor& dm) {
+void CpuBackend::LerpBackward(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& dy,
+                              const Tensor& da, const Tensor& db, const Tensor& dm) {
   ParallelFor(dy.size(), kGrainElements, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(LerpBackwardLoop)
-    (a.data() + begin, b.data() + begin, m.data() + begin, dy.data() + begin, da.data() + begin, db.data() + begin,
-     dm.data() + begin, end - begin);
+    (a.data() + begin, b.data() + begin, m.data() + begin, dy.data() + begin, da.data() + begin,
+     db.data() + begin, dm.data() + begin, end - begin);
   });
 }
 

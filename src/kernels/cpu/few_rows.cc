@@ -12,7 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-/// The dot products of `rows` rows of a with one row of b: four running sums hide the latency of the additions.
+/// The dot products of `rows` rows of a with one row of b: four running sums hide the latency of the
+/// additions.
 template <class T>
 HWY_INLINE void Dots(const T* a, int64_t rows, const T* b, size_t k, float* c, size_t stride) {
   const size_t step = 4 * Lanes(), lanes = Lanes();
@@ -27,21 +28,22 @@ HWY_INLINE void Dots(const T* a, int64_t rows, const T* b, size_t k, float* c, s
       s2 = hn::MulAdd(io.Load(x + i + 2 * lanes), io.Load(b + i + 2 * lanes), s2);
       s3 = hn::MulAdd(io.Load(x + i + 3 * lanes), io.Load(b + i + 3 * lanes), s3);
     }
-    ForLanes(k - i, [&](auto part, size_t j) HWY_ATTR {
-      s0 = hn::MulAdd(part.Load(x + i + j), part.Load(b + i + j), s0);
-    });
+    ForLanes(k - i, [&](auto part, size_t j)
+                        HWY_ATTR { s0 = hn::MulAdd(part.Load(x + i + j), part.Load(b + i + j), s0); });
     c[row * stride] = Sum(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
   }
 }
 
 template <class T>
-HWY_INLINE void DotColumns(const T* a, int64_t m, const T* b, size_t k, float* c, size_t n, size_t begin, size_t end) {
+HWY_INLINE void DotColumns(const T* a, int64_t m, const T* b, size_t k, float* c, size_t n, size_t begin,
+                           size_t end) {
   for (size_t column = begin; column < end; ++column) Dots(a, m, b + column * k, k, c + column, n);
 }
 
 /// Columns [begin, end) of c = a b with b [K, N]: sums of b's rows.
 template <class T>
-HWY_INLINE void SumColumns(const T* a, int64_t m, const T* b, size_t k, float* c, size_t n, size_t begin, size_t end) {
+HWY_INLINE void SumColumns(const T* a, int64_t m, const T* b, size_t k, float* c, size_t n, size_t begin,
+                           size_t end) {
   for (int64_t row = 0; row < m; ++row) {
     ForLanes(end - begin, [&](auto io, size_t i) HWY_ATTR {
       Vec sum = hn::Zero(F32());
@@ -59,16 +61,20 @@ HWY_INLINE void SumColumns(const T* a, int64_t m, const T* b, size_t k, float* c
   }
 }
 
-void DotColumnsF32(const float* a, int64_t m, const float* b, size_t k, float* c, size_t n, size_t begin, size_t end) {
+void DotColumnsF32(const float* a, int64_t m, const float* b, size_t k, float* c, size_t n, size_t begin,
+                   size_t end) {
   DotColumns(a, m, b, k, c, n, begin, end);
 }
-void DotColumnsBf16(const Bf16* a, int64_t m, const Bf16* b, size_t k, float* c, size_t n, size_t begin, size_t end) {
+void DotColumnsBf16(const Bf16* a, int64_t m, const Bf16* b, size_t k, float* c, size_t n, size_t begin,
+                    size_t end) {
   DotColumns(a, m, b, k, c, n, begin, end);
 }
-void SumColumnsF32(const float* a, int64_t m, const float* b, size_t k, float* c, size_t n, size_t begin, size_t end) {
+void SumColumnsF32(const float* a, int64_t m, const float* b, size_t k, float* c, size_t n, size_t begin,
+                   size_t end) {
   SumColumns(a, m, b, k, c, n, begin, end);
 }
-void SumColumnsBf16(const Bf16* a, int64_t m, const Bf16* b, size_t k, float* c, size_t n, size_t begin, size_t end) {
+void SumColumnsBf16(const Bf16* a, int64_t m, const Bf16* b, size_t k, float* c, size_t n, size_t begin,
+                    size_t end) {
   SumColumns(a, m, b, k, c, n, begin, end);
 }
 
@@ -87,10 +93,12 @@ void FewRowsMatMul(const Tensor& a, const Tensor& b, bool transposed, const Tens
   const int64_t m = c.dim(0), n = c.dim(1), k = a.size() / m;
   const auto columns = [&](int64_t begin, int64_t end) {
     if (a.dtype() == DType::kBf16) {
-      const auto product = transposed ? HWY_DYNAMIC_DISPATCH(DotColumnsBf16) : HWY_DYNAMIC_DISPATCH(SumColumnsBf16);
+      const auto product =
+          transposed ? HWY_DYNAMIC_DISPATCH(DotColumnsBf16) : HWY_DYNAMIC_DISPATCH(SumColumnsBf16);
       product(a.data<Bf16>(), m, b.data<Bf16>(), k, c.data(), n, begin, end);
     } else {
-      const auto product = transposed ? HWY_DYNAMIC_DISPATCH(DotColumnsF32) : HWY_DYNAMIC_DISPATCH(SumColumnsF32);
+      const auto product =
+          transposed ? HWY_DYNAMIC_DISPATCH(DotColumnsF32) : HWY_DYNAMIC_DISPATCH(SumColumnsF32);
       product(a.data(), m, b.data(), k, c.data(), n, begin, end);
     }
   };
@@ -98,9 +106,8 @@ void FewRowsMatMul(const Tensor& a, const Tensor& b, bool transposed, const Tens
   constexpr int64_t kColumns = 64;
   const int64_t blocks = (n + kColumns - 1) / kColumns;
   constexpr int64_t kGrainProducts = 1 << 17;  // multiplications worth a thread
-  ParallelFor(blocks, std::max<int64_t>(1, kGrainProducts / (k * kColumns)), [&](int64_t begin, int64_t end) {
-    columns(begin * kColumns, std::min(n, end * kColumns));
-  });
+  ParallelFor(blocks, std::max<int64_t>(1, kGrainProducts / (k * kColumns)),
+              [&](int64_t begin, int64_t end) { columns(begin * kColumns, std::min(n, end * kColumns)); });
 }
 
 }  // namespace linnet

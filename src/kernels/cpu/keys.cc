@@ -1,4 +1,5 @@
-// RWKV-7's pieces between its matrix products: the keys of the delta rule, and the bonus and gate of its output.
+// RWKV-7's pieces between its matrix products: the keys of the delta rule, and the bonus and gate of its
+// output.
 #include <algorithm>
 #include <cmath>
 
@@ -65,9 +66,8 @@ float MakeKeysHead(const KeysHead& h, size_t n) {
 void MakeKeysHeadBackward(const KeysHead& h, const KeysHeadGradients& d, float inverse, size_t n) {
   const Vec scale = hn::Set(F32(), inverse), one = hn::Set(F32(), 1.0f);
   Vec dots = hn::Zero(F32());
-  const auto unit = [&](auto io, size_t i) HWY_ATTR {
-    return hn::Mul(hn::Mul(io.Load(h.k + i), io.Load(h.k_k + i)), scale);
-  };
+  const auto unit = [&](auto io, size_t i)
+                        HWY_ATTR { return hn::Mul(hn::Mul(io.Load(h.k + i), io.Load(h.k_k + i)), scale); };
   const auto dunit = [&](auto io, size_t i) HWY_ATTR {
     return hn::MulSub(io.Load(d.dreplacement + i), io.Load(h.a + i), io.Load(d.dremoval + i));
   };
@@ -150,8 +150,8 @@ void CpuBackend::MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, c
 
 void CpuBackend::MakeKeysBackward(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a,
                                   const Tensor& inverse_norm, const Tensor& dkey, const Tensor& dremoval,
-                                  const Tensor& dreplacement, const Tensor& dk, const Tensor& da, const Tensor& dk_k,
-                                  const Tensor& dk_a) {
+                                  const Tensor& dreplacement, const Tensor& dk, const Tensor& da,
+                                  const Tensor& dk_k, const Tensor& dk_a) {
   const int64_t width = k.dim(1), rows = k.dim(0), heads = inverse_norm.dim(1), n = width / heads;
   PartialSums sums(rows, GrainRows(width), {dk_k, dk_a});
   ParallelParts(rows, sums.parts(), [&](int part, int64_t begin, int64_t end) {
@@ -167,15 +167,16 @@ void CpuBackend::MakeKeysBackward(const Tensor& k, const Tensor& a, const Tensor
   sums.AddUp();
 }
 
-void CpuBackend::BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
-                           const Tensor& g, int heads, const Tensor& out) {
+void CpuBackend::BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v,
+                           const Tensor& r_k, const Tensor& g, int heads, const Tensor& out) {
   const int64_t width = y.dim(1), n = width / heads;
   ParallelFor(y.dim(0), GrainRows(width), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * heads; i < end * heads; ++i) {
       const int64_t at = i * n;
       HWY_DYNAMIC_DISPATCH(BonusGateHead)
-      ({y.data() + at, r.data() + at, k.data() + at, v.data() + at, r_k.data() + i % heads * n, g.data() + at}, n,
-       out.data() + at);
+      ({y.data() + at, r.data() + at, k.data() + at, v.data() + at, r_k.data() + i % heads * n,
+        g.data() + at},
+       n, out.data() + at);
     }
   });
 }

@@ -42,9 +42,8 @@ double SumOfExp(const float* x, size_t n, float max) {
 /// x = factor * exp(x - max)
 void ScaledExp(float* x, size_t n, float max, float factor) {
   const Vec shift = hn::Set(F32(), max), f = hn::Set(F32(), factor);
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    io.Store(hn::Mul(f, hn::Exp(F32(), hn::Sub(io.Load(x + i), shift))), x + i);
-  });
+  ForLanes(n, [&](auto io, size_t i)
+                  HWY_ATTR { io.Store(hn::Mul(f, hn::Exp(F32(), hn::Sub(io.Load(x + i), shift))), x + i); });
 }
 
 double SumSquaresLoop(const float* x, size_t n) {

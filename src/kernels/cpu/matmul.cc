@@ -1,5 +1,6 @@
-// Matrix products. Many rows go to oneDNN; the few rows of token-by-token generation are bound by reading the weights
-// and take the kernel of few_rows.cc, whose result for a row does not depend on how many rows there are.
+// Matrix products. Many rows go to oneDNN; the few rows of token-by-token generation are bound by reading the
+// weights and take the kernel of few_rows.cc, whose result for a row does not depend on how many rows there
+// are.
 //
 // This is the only file that knows oneDNN, whose calls are those of its 2.x series (Debian 12 has 2.6).
 #include <dnnl.hpp>
@@ -23,8 +24,9 @@ struct ProductKey {
 struct ProductHash {
   size_t operator()(const ProductKey& key) const {
     size_t hash = 0;
-    for (int64_t part : {key.m, key.n, key.k,
-                         int64_t{key.transpose_a} | key.transpose_b << 1 | key.bf16 << 2 | key.accumulate << 3}) {
+    for (int64_t part :
+         {key.m, key.n, key.k,
+          int64_t{key.transpose_a} | key.transpose_b << 1 | key.bf16 << 2 | key.accumulate << 3}) {
       hash = (hash ^ static_cast<size_t>(part)) * 0x9E3779B97F4A7C15u;
       hash ^= hash >> 29;
     }

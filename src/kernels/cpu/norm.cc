@@ -47,13 +47,14 @@ Moments NormalizeGroup(const float* x, const float* w, const float* b, size_t n,
   return moments;
 }
 
-void NormalizeGroupBackward(const float* x, const float* w, Moments moments, const float* dy, size_t n, float* dx,
-                            float* dw, float* db) {
+void NormalizeGroupBackward(const float* x, const float* w, Moments moments, const float* dy, size_t n,
+                            float* dx, float* dw, float* db) {
   const F32 d;
   const Vec mean = hn::Set(d, moments.mean), rstd = hn::Set(d, moments.rstd);
   Vec sum_g = hn::Zero(d), sum_gx = hn::Zero(d);
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec g = io.Load(dy + i), xhat = hn::Mul(hn::Sub(io.Load(x + i), mean), rstd), gw = hn::Mul(g, io.Load(w + i));
+    const Vec g = io.Load(dy + i), xhat = hn::Mul(hn::Sub(io.Load(x + i), mean), rstd),
+              gw = hn::Mul(g, io.Load(w + i));
     sum_g = hn::Add(sum_g, gw);  // g is zero beyond the row
     sum_gx = hn::MulAdd(gw, xhat, sum_gx);
     io.Store(hn::MulAdd(g, xhat, io.Load(dw + i)), dw + i);
@@ -62,13 +63,14 @@ void NormalizeGroupBackward(const float* x, const float* w, Moments moments, con
   const Vec mean_g = hn::Set(d, Sum(sum_g) / static_cast<float>(n));
   const Vec mean_gx = hn::Set(d, Sum(sum_gx) / static_cast<float>(n));
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec xhat = hn::Mul(hn::Sub(io.Load(x + i), mean), rstd), gw = hn::Mul(io.Load(dy + i), io.Load(w + i));
+    const Vec xhat = hn::Mul(hn::Sub(io.Load(x + i), mean), rstd),
+              gw = hn::Mul(io.Load(dy + i), io.Load(w + i));
     io.Store(hn::Mul(rstd, hn::NegMulAdd(xhat, mean_gx, hn::Sub(gw, mean_g))), dx + i);
   });
 }
 
-void NormRows(const float* x, const float* w, const float* b, int64_t begin, int64_t end, int groups, size_t n,
-              float eps, float* y, float* mean, float* rstd) {
+void NormRows(const float* x, const float* w, const float* b, int64_t begin, int64_t end, int groups,
+              size_t n, float eps, float* y, float* mean, float* rstd) {
   for (int64_t i = begin; i < end; ++i) {
     for (int g = 0; g < groups; ++g) {
       const size_t at = (i * groups + g) * n;
@@ -85,8 +87,8 @@ void NormRowsBackward(const float* x, const float* w, const float* mean, const f
   for (int64_t i = begin; i < end; ++i) {
     for (int g = 0; g < groups; ++g) {
       const size_t at = (i * groups + g) * n;
-      NormalizeGroupBackward(x + at, w + g * n, {mean[i * groups + g], rstd[i * groups + g]}, dy + at, n, dx + at,
-                             dw + g * n, db + g * n);
+      NormalizeGroupBackward(x + at, w + g * n, {mean[i * groups + g], rstd[i * groups + g]}, dy + at, n,
+                             dx + at, dw + g * n, db + g * n);
     }
   }
 }
@@ -100,13 +102,13 @@ namespace linnet {
 HWY_EXPORT(NormRows);
 HWY_EXPORT(NormRowsBackward);
 
-void CpuBackend::GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps, const Tensor& y,
-                           const Tensor& mean, const Tensor& rstd) {
+void CpuBackend::GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps,
+                           const Tensor& y, const Tensor& mean, const Tensor& rstd) {
   const int64_t width = w.size(), rows = x.size() / width;
   ParallelFor(rows, GrainRows(width), [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(NormRows)
-    (x.data(), w.data(), b.data(), begin, end, groups, width / groups, eps, y.data(), mean ? mean.data() : nullptr,
-     rstd ? rstd.data() : nullptr);
+    (x.data(), w.data(), b.data(), begin, end, groups, width / groups, eps, y.data(),
+     mean ? mean.data() : nullptr, rstd ? rstd.data() : nullptr);
   });
 }
 

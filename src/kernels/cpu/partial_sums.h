@@ -1,5 +1,5 @@
-// Sums over rows that several threads share out: each part adds into a buffer of its own, and the buffers are added up in
-// order, so the result depends on the number of parts but never on timing.
+// Sums over rows that several threads share out: each part adds into a buffer of its own, and the buffers are
+// added up in order, so the result depends on the number of parts but never on timing.
 #pragma once
 
 #include <initializer_list>

@@ -15,17 +15,19 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-void ShiftMixRow(const float* x, const float* previous, const float* const* mix, float* const* y, int count, size_t n) {
+void ShiftMixRow(const float* x, const float* previous, const float* const* mix, float* const* y, int count,
+                 size_t n) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
     const Vec now = io.Load(x + i), delta = hn::Sub(io.Load(previous + i), now);
     for (int m = 0; m < count; ++m) io.Store(hn::MulAdd(delta, io.Load(mix[m] + i), now), y[m] + i);
   });
 }
 
-/// dx_t = sum_n dy_n,t (1 - mix_n) + dy_n,t+1 mix_n, where `next` is 1 if row t + 1 follows in the sequence, else 0;
-/// dmix_n += dy_n,t (x_{t-1} - x_t).
-void ShiftMixBackwardRow(const float* x, const float* previous, const float* const* mix, const float* const* dy,
-                         int count, size_t n, bool next, float* dx, float* const* dmix) {
+/// dx_t = sum_n dy_n,t (1 - mix_n) + dy_n,t+1 mix_n, where `next` is 1 if row t + 1 follows in the sequence,
+/// else 0; dmix_n += dy_n,t (x_{t-1} - x_t).
+void ShiftMixBackwardRow(const float* x, const float* previous, const float* const* mix,
+                         const float* const* dy, int count, size_t n, bool next, float* dx,
+                         float* const* dmix) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
     const Vec delta = hn::Sub(io.Load(previous + i), io.Load(x + i));
     Vec sum = hn::Zero(F32());
@@ -40,7 +42,8 @@ void ShiftMixBackwardRow(const float* x, const float* previous, const float* con
 }
 
 /// dstate += sum_n dy_n mix_n, of a sequence's first row.
-void ShiftMixStateBackward(const float* const* mix, const float* const* dy, int count, size_t n, float* dstate) {
+void ShiftMixStateBackward(const float* const* mix, const float* const* dy, int count, size_t n,
+                           float* dstate) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
     Vec sum = io.Load(dstate + i);
     for (int m = 0; m < count; ++m) sum = hn::MulAdd(io.Load(dy[m] + i), io.Load(mix[m] + i), sum);
@@ -84,14 +87,16 @@ void CpuBackend::ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Se
   const auto rows = [&](int s, int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float* now = x.data() + t * width;
-      const float* previous = t == sequences.start[s] ? state.in.data() + sequences.slot[s] * width : now - width;
+      const float* previous =
+          t == sequences.start[s] ? state.in.data() + sequences.slot[s] * width : now - width;
       HWY_DYNAMIC_DISPATCH(ShiftMixRow)
       (now, previous, weights.data(), RowsOf(ys, t, width).data(), static_cast<int>(mix.size()), width);
     }
   };
   for (int s = 0; s < sequences.sequences(); ++s) {
     const int64_t first = sequences.start[s], length = sequences.length(s);
-    ParallelFor(length, GrainRows(width), [&](int64_t begin, int64_t end) { rows(s, first + begin, first + end); });
+    ParallelFor(length, GrainRows(width),
+                [&](int64_t begin, int64_t end) { rows(s, first + begin, first + end); });
     std::memcpy(state.out.data() + sequences.slot[s] * width, x.data() + (first + length - 1) * width,
                 width * sizeof(float));
   }
@@ -119,7 +124,8 @@ void CpuBackend::ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, 
     });
     sums.AddUp();
     if (dlast) {
-      HWY_DYNAMIC_DISPATCH(AddRow)(dlast.data() + slot * width, dx.data() + (first + length - 1) * width, width);
+      HWY_DYNAMIC_DISPATCH(AddRow)
+      (dlast.data() + slot * width, dx.data() + (first + length - 1) * width, width);
     }
     if (dstate) {
       HWY_DYNAMIC_DISPATCH(ShiftMixStateBackward)

@@ -1,7 +1,8 @@
-// What the CPU kernels need beyond Highway: loops with tails, conversions of 16-bit floats, sums of lanes, sigmoid.
+// What the CPU kernels need beyond Highway: loops with tails, conversions of 16-bit floats, sums of lanes,
+// sigmoid.
 //
-// Included once per target by files that use hwy/foreach_target.h, hence the toggled guard. Lambdas handed to ForLanes
-// carry HWY_ATTR, or they would be compiled for the baseline CPU and not inlined.
+// Included once per target by files that use hwy/foreach_target.h, hence the toggled guard. Lambdas handed to
+// ForLanes carry HWY_ATTR, or they would be compiled for the baseline CPU and not inlined.
 #include <cstring>
 
 #include "tensor/dtype.h"
@@ -41,7 +42,8 @@ HWY_INLINE hn::Vec<U16Half> RoundToBf16(Vec v) {
   auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(lsb, hn::Set(u32, 0x7FFF))));
   const auto quiet_nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(u32, 0x40));
   rounded = hn::IfThenElse(hn::RebindMask(u32, hn::IsNaN(v)), quiet_nan, rounded);
-  return hn::DemoteTo(U16Half(), hn::BitCast(hn::Rebind<int32_t, F32>(), rounded));  // 0..65535: saturates nothing
+  return hn::DemoteTo(U16Half(),
+                      hn::BitCast(hn::Rebind<int32_t, F32>(), rounded));  // 0..65535: saturates nothing
 }
 
 /// Loads and stores of whole vectors.
@@ -57,7 +59,8 @@ struct WholeVector {
   HWY_INLINE Vec ZeroRest(Vec v) const { return v; }
 };
 
-/// The same for the last `count` elements of a row: nothing beyond them is touched, and lanes beyond them are zero.
+/// The same for the last `count` elements of a row: nothing beyond them is touched, and lanes beyond them are
+/// zero.
 struct PartVector {
   size_t count;
   template <class T>
@@ -76,7 +79,8 @@ struct PartVector {
   HWY_INLINE Vec ZeroRest(Vec v) const { return hn::IfThenElseZero(hn::FirstN(F32(), count), v); }
 };
 
-/// Calls body(io, i) for i = 0, lanes, 2 lanes, ... < n, where io loads and stores as many elements as are left.
+/// Calls body(io, i) for i = 0, lanes, 2 lanes, ... < n, where io loads and stores as many elements as are
+/// left.
 template <class Body>
 HWY_INLINE void ForLanes(size_t n, const Body& body) {
   const size_t lanes = Lanes();

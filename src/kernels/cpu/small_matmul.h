@@ -14,17 +14,19 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-/// The left factor: element (i, j) is data[i * row_stride + j * column_stride], so a transposed factor costs nothing.
+/// The left factor: element (i, j) is data[i * row_stride + j * column_stride], so a transposed factor costs
+/// nothing.
 struct Factor {
   const float* data;
   size_t row_stride, column_stride;
 };
 
-inline constexpr int kTileRows = HWY_TARGET == HWY_AVX2 ? 4 : 8;  // times two vectors: what the registers hold
+inline constexpr int kTileRows =
+    HWY_TARGET == HWY_AVX2 ? 4 : 8;  // times two vectors: what the registers hold
 
 template <int kRows, int kVecs>
-HWY_INLINE void MatMulTile(const Factor& a, const float* HWY_RESTRICT b, size_t b_stride, float* HWY_RESTRICT c,
-                           size_t c_stride, size_t k, bool accumulate) {
+HWY_INLINE void MatMulTile(const Factor& a, const float* HWY_RESTRICT b, size_t b_stride,
+                           float* HWY_RESTRICT c, size_t c_stride, size_t k, bool accumulate) {
   const size_t lanes = Lanes();
   Vec sums[kRows][kVecs];
   for (int row = 0; row < kRows; ++row) {
@@ -49,8 +51,8 @@ HWY_INLINE void MatMulTile(const Factor& a, const float* HWY_RESTRICT b, size_t 
 }
 
 template <int kVecs>
-HWY_INLINE void MatMulPanel(Factor a, const float* b, size_t b_stride, float* c, size_t c_stride, size_t m, size_t k,
-                            bool accumulate) {
+HWY_INLINE void MatMulPanel(Factor a, const float* b, size_t b_stride, float* c, size_t c_stride, size_t m,
+                            size_t k, bool accumulate) {
   size_t row = 0;
   for (; row + kTileRows <= m; row += kTileRows) {
     MatMulTile<kTileRows, kVecs>(a, b, b_stride, c + row * c_stride, c_stride, k, accumulate);
@@ -63,8 +65,8 @@ HWY_INLINE void MatMulPanel(Factor a, const float* b, size_t b_stride, float* c,
 }
 
 /// c [m, n] = a b, or += where `accumulate`; b [k, n]. m is a multiple of 4 and n of the number of lanes.
-HWY_INLINE void SmallMatMul(size_t m, size_t n, size_t k, const Factor& a, const float* b, size_t b_stride, float* c,
-                            size_t c_stride, bool accumulate = false) {
+HWY_INLINE void SmallMatMul(size_t m, size_t n, size_t k, const Factor& a, const float* b, size_t b_stride,
+                            float* c, size_t c_stride, bool accumulate = false) {
   const size_t lanes = Lanes();
   size_t column = 0;
   for (; column + 2 * lanes <= n; column += 2 * lanes) {

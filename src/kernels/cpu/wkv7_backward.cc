@@ -1,5 +1,6 @@
-// The WKV-7 recurrence, backward, in chunks from the last to the first. wkv7_chunk.h has the forward formulas; reversing
-// them, with dX for dL/dX, S^ for S_0 + U^T B~ + V^T K~ and the masks of the forward pass on every product over steps:
+// The WKV-7 recurrence, backward, in chunks from the last to the first. wkv7_chunk.h has the forward
+// formulas; reversing them, with dX for dL/dX, S^ for S_0 + U^T B~ + V^T K~ and the masks of the forward pass
+// on every product over steps:
 //
 //     dS^ = dS_16 diag(W_16)
 //     dU  = B~ dS^^T + (R~ B~^T)^T dY       dU' = (1 - A~ B~^T)^{-T} dU
@@ -8,7 +9,8 @@
 //     dA~ = dU' S_0 + (dU' U^T) B~ + (dU' V^T) K~         dR~ the same with dY for dU'
 //     dS_0 = dS^ + dY^T R~ + dU'^T A~
 //
-// The gradient of the decays is that of log W_t, collected from the four scalings and S_16, summed back over the steps.
+// The gradient of the decays is that of log W_t, collected from the four scalings and S_16, summed back over
+// the steps.
 #include "base/parallel.h"
 #include "kernels/cpu/cpu_backend.h"
 
@@ -95,7 +97,8 @@ HWY_INLINE void LoadRows(const float* from, size_t width, size_t n, size_t rows,
 }
 
 /// dlog_end[j] = sum_i dS_16[i, j] S_16[i, j];  then dS^ = dS_16 diag(W_16).
-HWY_INLINE void LeaveState(const float* state_after, size_t n, const float* decay, size_t np, const BackwardTiles& t) {
+HWY_INLINE void LeaveState(const float* state_after, size_t n, const float* decay, size_t np,
+                           const BackwardTiles& t) {
   ForLanes(n, [&](auto io, size_t j) HWY_ATTR {
     const Vec w = hn::LoadU(F32(), decay + j);
     Vec sum = hn::Zero(F32());
@@ -133,8 +136,8 @@ HWY_INLINE void BackwardChunk(const ChunkTiles& c, const BackwardTiles& t, size_
 
 /// From the gradients of the scaled vectors to those of the inputs, for the columns of one vector.
 template <class Io>
-HWY_INLINE void UnscaleColumns(Io io, const ChunkTiles& c, const BackwardTiles& tiles, const Wkv7BackwardHead& head,
-                               size_t first, size_t rows, size_t np, size_t i) {
+HWY_INLINE void UnscaleColumns(Io io, const ChunkTiles& c, const BackwardTiles& tiles,
+                               const Wkv7BackwardHead& head, size_t first, size_t rows, size_t np, size_t i) {
   const F32 d;
   const Vec one = hn::Set(d, 1.0f), scale = hn::Set(d, kWkv7DecayScale);
   Vec dlog = hn::LoadU(d, tiles.dlog_end + i);  // of log d_t: the sum of those of log W_s, s >= t
@@ -168,9 +171,11 @@ void BackwardChunks(const Wkv7BackwardHead& head) {
   std::memset(c.ar, 0, (ChunkTiles::Floats(np) + BackwardTiles::Floats(np)) * sizeof(float));
   if (head.dstate_out != nullptr) PadSquare(head.dstate_out, n, t.dstate, np);
   for (size_t chunk = (head.length + kWkvChunk - 1) / kWkvChunk; chunk-- > 0;) {
-    const size_t first = chunk * kWkvChunk, rows = std::min(kWkvChunk, head.length - first), at = first * width;
-    LoadChunk({head.in.r + at, head.in.w + at, head.in.k + at, head.in.v + at, head.in.a + at, head.in.b + at}, width, n,
-              np, rows, c);
+    const size_t first = chunk * kWkvChunk, rows = std::min(kWkvChunk, head.length - first),
+                 at = first * width;
+    LoadChunk(
+        {head.in.r + at, head.in.w + at, head.in.k + at, head.in.v + at, head.in.a + at, head.in.b + at},
+        width, n, np, rows, c);
     LoadRows(head.u + at, width, n, rows, c.uv, np);
     LoadRows(head.dy + at, width, n, rows, t.duy + kWkvChunk * np, np);
     PadSquare(head.snapshots + chunk * head.snapshot_stride, n, t.state, np);
@@ -192,9 +197,9 @@ HWY_AFTER_NAMESPACE();
 namespace linnet {
 HWY_EXPORT(BackwardChunks);
 
-void CpuBackend::Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences, int heads,
-                              const Tensor& dy, const Tensor& dstate_out, const Wkv7Inputs& gradients,
-                              const Tensor& dstate_in) {
+void CpuBackend::Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences,
+                              int heads, const Tensor& dy, const Tensor& dstate_out,
+                              const Wkv7Inputs& gradients, const Tensor& dstate_in) {
   const int64_t width = dy.dim(1), n = width / heads, square = n * n;
   std::vector<int64_t> first_snapshot(sequences.sequences());
   int64_t snapshots = 0;

@@ -1,6 +1,7 @@
 // What the forward and backward pass of the chunked WKV-7 recurrence share.
 //
-// The recurrence (row vectors; S is [value, key]; d_t the decay, a_t the removal key, b_t the replacement key):
+// The recurrence (row vectors; S is [value, key]; d_t the decay, a_t the removal key, b_t the replacement
+// key):
 //
 //     S_t = S_{t-1} (diag(d_t) + a_t^T b_t) + v_t^T k_t          y_t = S_t r_t
 //
@@ -8,15 +9,17 @@
 //
 //     a~_t = a_t W_{t-1}    r~_t = r_t W_t    b~_t = b_t / W_t    k~_t = k_t / W_t    u_t = S_{t-1} a_t
 //
-// Then, with S_0 the state before the chunk and rows of matrices for the steps, everything is a product of matrices:
+// Then, with S_0 the state before the chunk and rows of matrices for the steps, everything is a product of
+// matrices:
 //
 //     U = A~ S_0^T + tril(A~ B~^T, -1) U + tril(A~ K~^T, -1) V      (a triangular system of 16 rows for U)
 //     Y = R~ S_0^T + tril(R~ B~^T)     U + tril(R~ K~^T)     V
 //     S_16 = (S_0 + U^T B~ + V^T K~) diag(W_16)
 //
-// d lies in (0.545, 1), so W_16 >= 6e-5: float32 carries the scaling without loss. This is the chunked form of the delta
-// rule with decay (Yang et al., arXiv:2412.06464; Peng et al., arXiv:2503.14456), written for the caches of a CPU: it costs
-// as many operations as the steps one by one, but they are independent of each other and run at the speed of a product.
+// d lies in (0.545, 1), so W_16 >= 6e-5: float32 carries the scaling without loss. This is the chunked form
+// of the delta rule with decay (Yang et al., arXiv:2412.06464; Peng et al., arXiv:2503.14456), written for
+// the caches of a CPU: it costs as many operations as the steps one by one, but they are independent of each
+// other and run at the speed of a product.
 //
 // Included once per target, hence the toggled guard.
 #ifndef LINNET_KERNELS_CPU_WKV7_CHUNK_ONCE
@@ -37,7 +40,8 @@ struct Wkv7Rows {
 
 /// `at` is row * C + head * D.
 inline Wkv7Rows<float> RowsAt(const Wkv7Inputs& in, int64_t at) {
-  return {in.r.data() + at, in.w.data() + at, in.k.data() + at, in.v.data() + at, in.a.data() + at, in.b.data() + at};
+  return {in.r.data() + at, in.w.data() + at, in.k.data() + at,
+          in.v.data() + at, in.a.data() + at, in.b.data() + at};
 }
 
 inline int64_t WkvChunks(int64_t length) {
@@ -63,7 +67,8 @@ namespace HWY_NAMESPACE {
 
 inline constexpr size_t kPair = 2 * kWkvChunk;  // rows of a matrix that holds two kinds of vectors
 
-/// Working memory of one thread, cut into matrices of `np` columns: the head size rounded up to whole vectors.
+/// Working memory of one thread, cut into matrices of `np` columns: the head size rounded up to whole
+/// vectors.
 class Scratch {
  public:
   explicit Scratch(size_t floats) : memory_(hwy::AllocateAligned<float>(floats)), next_(memory_.get()) {}
@@ -105,8 +110,8 @@ struct ChunkTiles {
 
 /// The scaled vectors of one step. `w` is W_{t-1} on entry and W_t on return.
 template <class Io>
-HWY_INLINE void ScaleStep(Io io, const Wkv7Rows<const float>& in, size_t from, size_t np, const ChunkTiles& tiles,
-                          size_t to, Vec& w) {
+HWY_INLINE void ScaleStep(Io io, const Wkv7Rows<const float>& in, size_t from, size_t np,
+                          const ChunkTiles& tiles, size_t to, Vec& w) {
   const F32 d;
   const size_t second = kWkvChunk * np + to;
   hn::StoreU(hn::Mul(w, io.Load(in.a + from)), d, tiles.ar + to);
@@ -136,7 +141,8 @@ HWY_INLINE void LoadChunk(const Wkv7Rows<const float>& in, size_t width, size_t 
   });
 }
 
-/// Zeroes what lies above the diagonal of each 16 x 16 quarter, and in the upper half (a~: the old state) the diagonal.
+/// Zeroes what lies above the diagonal of each 16 x 16 quarter, and in the upper half (a~: the old state) the
+/// diagonal.
 HWY_INLINE void MaskCausal(float* product) {
   for (size_t t = 0; t < kWkvChunk; ++t) {
     for (size_t s = t; s < kWkvChunk; ++s) {
@@ -157,7 +163,8 @@ HWY_INLINE void ChunkProduct(const ChunkTiles& tiles, size_t np) {
 /// Copies an [n, n] matrix into an [np, np] one whose rest is zero.
 HWY_INLINE void PadSquare(const float* from, size_t n, float* to, size_t np) {
   for (size_t i = 0; i < n; ++i) {
-    ForLanes(n, [&](auto io, size_t j) HWY_ATTR { hn::StoreU(io.Load(from + i * n + j), F32(), to + i * np + j); });
+    ForLanes(n, [&](auto io, size_t j)
+                    HWY_ATTR { hn::StoreU(io.Load(from + i * n + j), F32(), to + i * np + j); });
   }
   for (size_t i = n * np; i < np * np; ++i) to[i] = 0;
 }
@@ -165,7 +172,8 @@ HWY_INLINE void PadSquare(const float* from, size_t n, float* to, size_t np) {
 /// The other way round.
 HWY_INLINE void UnpadSquare(const float* from, size_t np, float* to, size_t n) {
   for (size_t i = 0; i < n; ++i) {
-    ForLanes(n, [&](auto io, size_t j) HWY_ATTR { io.Store(hn::LoadU(F32(), from + i * np + j), to + i * n + j); });
+    ForLanes(n, [&](auto io, size_t j)
+                    HWY_ATTR { io.Store(hn::LoadU(F32(), from + i * np + j), to + i * n + j); });
   }
 }
 

@@ -1,4 +1,5 @@
-// The WKV-7 recurrence, forward: in chunks for a sequence, step by step for a few tokens. wkv7_chunk.h has the formulas.
+// The WKV-7 recurrence, forward: in chunks for a sequence, step by step for a few tokens. wkv7_chunk.h has
+// the formulas.
 #include "base/parallel.h"
 #include "kernels/cpu/cpu_backend.h"
 
@@ -34,7 +35,8 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-/// Solves U <- U + tril(AB, -1) U for the 16 rows of U, one vector of columns at a time: they stay in registers.
+/// Solves U <- U + tril(AB, -1) U for the 16 rows of U, one vector of columns at a time: they stay in
+/// registers.
 HWY_INLINE void SolveForward(const float* ab, float* u, size_t np) {
   for (size_t column = 0; column < np; column += Lanes()) {
     Vec rows[kWkvChunk];
@@ -71,9 +73,8 @@ HWY_INLINE void ForwardChunk(const ChunkTiles& tiles, size_t np, float* state_t,
 
 HWY_INLINE void StoreRows(const float* from, size_t np, float* to, size_t width, size_t n, size_t rows) {
   for (size_t t = 0; t < rows; ++t) {
-    ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-      io.Store(hn::LoadU(F32(), from + t * np + i), to + t * width + i);
-    });
+    ForLanes(n, [&](auto io, size_t i)
+                    HWY_ATTR { io.Store(hn::LoadU(F32(), from + t * np + i), to + t * width + i); });
   }
 }
 
@@ -90,7 +91,8 @@ void ForwardChunks(const Wkv7ForwardHead& head) {
     state_t = scratch->Take(np * np);
     out = scratch->Take(kPair * np);
     scratch_np = np;
-    std::memset(tiles_of_thread->ar, 0, ChunkTiles::Floats(np) * sizeof(float));  // columns beyond n stay zero
+    std::memset(tiles_of_thread->ar, 0,
+                ChunkTiles::Floats(np) * sizeof(float));  // columns beyond n stay zero
   }
   const ChunkTiles& tiles = *tiles_of_thread;
   PadSquare(head.state_in, n, state, np);
@@ -116,10 +118,11 @@ void ForwardChunks(const Wkv7ForwardHead& head) {
 }
 
 /// One step on row i of the state: S_i <- S_i d + <S_i, a> b + v_i k. Returns <S_i, r>.
-HWY_INLINE float StepRow(const Wkv7Rows<const float>& in, const float* decay, const float* from, float* to, float v,
-                         size_t n) {
+HWY_INLINE float StepRow(const Wkv7Rows<const float>& in, const float* decay, const float* from, float* to,
+                         float v, size_t n) {
   Vec dot = hn::Zero(F32());
-  ForLanes(n, [&](auto io, size_t j) HWY_ATTR { dot = hn::MulAdd(io.Load(from + j), io.Load(in.a + j), dot); });
+  ForLanes(n,
+           [&](auto io, size_t j) HWY_ATTR { dot = hn::MulAdd(io.Load(from + j), io.Load(in.a + j), dot); });
   const Vec u = hn::Set(F32(), Sum(dot)), value = hn::Set(F32(), v);
   Vec y = hn::Zero(F32());
   ForLanes(n, [&](auto io, size_t j) HWY_ATTR {
@@ -166,8 +169,8 @@ int CpuBackend::Wkv7Snapshots(const Sequences& sequences) const {
   return static_cast<int>(count);
 }
 
-void CpuBackend::Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads, const StateRef& state,
-                             const Tensor& y, const Wkv7Saved& saved) {
+void CpuBackend::Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads,
+                             const StateRef& state, const Tensor& y, const Wkv7Saved& saved) {
   const int64_t width = y.dim(1), n = width / heads, square = n * n;
   std::vector<int64_t> first_snapshot(sequences.sequences());
   int64_t snapshots = 0;
