@@ -19,7 +19,7 @@ struct TrainOptions {
 
   std::vector<std::string> data;
   double val_fraction = 0.1;
-  int64_t ctx = 512, batch = 8, accumulate = 1;
+  int64_t ctx = 256, batch = 4, accumulate = 1;
 
   int64_t steps = 0, tokens = 0;  // exactly one of these and minutes is set
   double minutes = 0;

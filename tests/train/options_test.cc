@@ -86,8 +86,8 @@ TEST(Options, AResumedRunRefusesOtherNumbers) {
   asked.ctx = 64;
   asked.given = {"--ctx"};
   EXPECT_TRUE(Refused([&] { AdoptSettings(asked, saved, "the checkpoint"); },
-                      {"--ctx is 64", "has 512", "the checkpoint", "--out"}));
-  asked.ctx = 512;
+                      {"--ctx is 64", "has 256", "the checkpoint", "--out"}));
+  asked.ctx = 256;
   EXPECT_NO_THROW(AdoptSettings(asked, saved, "the checkpoint"));
   EXPECT_TRUE(
       Refused([&] { AdoptSettings(asked, "{", "the checkpoint"); }, {"the checkpoint", "cannot be read"}));
