@@ -11,7 +11,7 @@ struct Sizes {
 class CrossEntropy : public testing::TestWithParam<Sizes> {};
 
 TEST_P(CrossEntropy, IsTheMeanNegativeLogLikelihood) {
-  const auto [rows, width, vocab] = GetParam();
+  const Dim rows = GetParam().rows, width = GetParam().width, vocab = GetParam().vocab;
   std::vector<int> targets;
   for (Dim i = 0; i < rows; ++i) targets.push_back(i % 4 == 3 ? -1 : static_cast<int>(i * 31 % vocab));
   Check(OpCase{"cross entropy",
@@ -56,6 +56,14 @@ TEST(CrossEntropy, NotANumberInNotANumberOut) {
   const Tensor hidden = RandomTensor({3, 4}, 1), head = RandomTensor({5, 4}, 2);
   hidden.data()[5] = std::nanf("");
   EXPECT_FALSE(std::isfinite(ops::CrossEntropy(hidden, head, std::vector{0, 1, 2}).data()[0]));
+}
+
+TEST(CrossEntropy, ALogitThatIsNotANumberShowsThoughItIsNotTheTarget) {
+  for (Dim vocab : {5, 40}) {
+    const Tensor hidden = RandomTensor({1, 4}, 1), head = RandomTensor({vocab, 4}, 2);
+    head.data()[4 * 3] = std::nanf("");
+    EXPECT_TRUE(std::isnan(ops::CrossEntropy(hidden, head, std::vector{0}).data()[0])) << vocab;
+  }
 }
 
 TEST(CrossEntropy, RefusesTargetsBeyondTheVocabulary) {

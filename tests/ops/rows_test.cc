@@ -23,7 +23,7 @@ Values Activated(Values y, Act act) {
 class Linear : public testing::TestWithParam<LinearCase> {};
 
 TEST_P(Linear, IsTheProductPlusBiasThroughTheActivationInBothLayouts) {
-  const auto [rows, in, out] = GetParam();
+  const Dim rows = GetParam().rows, in = GetParam().in, out = GetParam().out;
   for (Act act : {Act::kNone, Act::kTanh, Act::kSigmoid, Act::kRelu2}) {
     for (WeightLayout layout : {WeightLayout::kOutIn, WeightLayout::kInOut}) {
       const bool out_in = layout == WeightLayout::kOutIn;
@@ -96,7 +96,7 @@ TEST(Linear, RefusesWhatDoesNotFit) {
 class RowWise : public testing::TestWithParam<std::pair<Dim, Dim>> {};  // rows, width
 
 TEST_P(RowWise, Add) {
-  const auto [n, c] = GetParam();
+  const Dim n = GetParam().first, c = GetParam().second;
   Check(OpCase{"add",
                {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2)},
                [](const auto& t) { return std::vector{ops::Add(t[0], t[1])}; },
@@ -108,7 +108,7 @@ TEST_P(RowWise, Add) {
 }
 
 TEST_P(RowWise, Lerp) {
-  const auto [n, c] = GetParam();
+  const Dim n = GetParam().first, c = GetParam().second;
   Check(OpCase{"lerp",
                {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2), RandomTensor({n, c}, 3)},
                [](const auto& t) { return std::vector{ops::Lerp(t[0], t[1], t[2])}; },
@@ -120,7 +120,7 @@ TEST_P(RowWise, Lerp) {
 }
 
 TEST_P(RowWise, GroupNorm) {
-  const auto [n, c] = GetParam();
+  const Dim n = GetParam().first, c = GetParam().second;
   for (int groups : {1, 2, 4}) {
     if (c % groups != 0 || c / groups < 3) continue;
     Check(OpCase{
@@ -132,11 +132,11 @@ TEST_P(RowWise, GroupNorm) {
 }
 
 TEST_P(RowWise, EmbeddingAndRows) {
-  const auto [n, c] = GetParam();
+  const Dim n = GetParam().first, c = GetParam().second;
   std::vector<int> ids;
   for (Dim i = 0; i < n; ++i)
     ids.push_back(static_cast<int>(i * 7 % 5));  // rows repeat: their gradients must add up
-  const auto gather = [=, c = c](const auto& v) {
+  const auto gather = [=](const auto& v) {
     Values y;
     for (int id : ids) y.insert(y.end(), v[0].begin() + id * c, v[0].begin() + (id + 1) * c);
     return Outputs{y};
@@ -152,7 +152,7 @@ TEST_P(RowWise, EmbeddingAndRows) {
 }
 
 TEST_P(RowWise, MakeKeys) {
-  const auto [n, c] = GetParam();
+  const Dim n = GetParam().first, c = GetParam().second;
   for (int heads : {1, 2}) {
     if (c % heads != 0) continue;
     Check(
@@ -167,7 +167,7 @@ TEST_P(RowWise, MakeKeys) {
 }
 
 TEST_P(RowWise, BonusGate) {
-  const auto [n, c] = GetParam();
+  const Dim n = GetParam().first, c = GetParam().second;
   for (int heads : {1, 2}) {
     if (c % heads != 0) continue;
     Check(OpCase{

@@ -32,7 +32,9 @@ double SumOfExp(const float* x, size_t n, float max) {
   for (size_t begin = 0; begin < n; begin += kBlock) {
     Vec sum = hn::Zero(F32());
     ForLanes(std::min(kBlock, n - begin), [&](auto io, size_t i) HWY_ATTR {
-      sum = hn::Add(sum, io.ZeroRest(hn::Exp(F32(), hn::Sub(io.Load(x + begin + i), shift))));
+      const Vec v = io.Load(x + begin + i);
+      // v - v is 0, or not a number where v is none: exp alone would swallow it.
+      sum = hn::Add(sum, io.ZeroRest(hn::Add(hn::Exp(F32(), hn::Sub(v, shift)), hn::Sub(v, v))));
     });
     total += Sum(sum);
   }
