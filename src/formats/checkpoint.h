@@ -42,6 +42,8 @@ class Checkpoint {
   virtual Tensor Load(const std::string& name) const = 0;
   /// Strings beside the tensors (safetensors' __metadata__); empty where the format has none.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// The bytes of each token, by id, where the file holds its vocabulary (GGUF); else empty.
+  const std::vector<std::string>& vocabulary() const { return vocabulary_; }
 
  protected:
   explicit Checkpoint(std::filesystem::path path) : path_(std::move(path)) {}
@@ -53,6 +55,7 @@ class Checkpoint {
   std::filesystem::path path_;
   std::vector<Entry> entries_;  // in the order of the file
   std::map<std::string, std::string> metadata_;
+  std::vector<std::string> vocabulary_;
   std::map<std::string, size_t> index_;  // name -> position in entries_
 };
 

@@ -37,6 +37,7 @@ LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Ac
   loaded.params->CheckAllUsed(architecture->ignored);
   loaded.params->Detach();
   loaded.metadata = checkpoint->metadata();
+  loaded.vocabulary = checkpoint->vocabulary();
   loaded.format = checkpoint->format();
   return loaded;
 }

@@ -67,6 +67,7 @@ struct LoadedModel {
   std::unique_ptr<ParamStore> params;
   std::unique_ptr<Model> model;
   std::map<std::string, std::string> metadata;  // of the file; empty for a fresh model
+  std::vector<std::string> vocabulary;          // bytes of each token, if the file holds them
   std::string format;                           // of the file: "safetensors", "pth"; empty for a fresh model
 
   State NewState(int slots, State::Mode mode = State::Mode::kInPlace) const {

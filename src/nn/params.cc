@@ -92,8 +92,10 @@ void ParamStore::CheckAllUsed(const std::vector<std::string>& ignored) const {
   }
 }
 
-StateVar Params::State(const std::string& name, const Shape& shape) const {
-  store_->states_.push_back({prefix_ + name, shape});
+StateVar Params::State(const std::string& name, const Shape& shape, const Tensor& initial) const {
+  Check(!initial || initial.shape() == shape, "[state] {}{} is {}, its initial value {}", prefix_, name,
+        shape, initial ? initial.shape() : Shape());
+  store_->states_.push_back({prefix_ + name, shape, initial});
   return {static_cast<int>(store_->states_.size()) - 1};
 }
 

@@ -89,8 +89,9 @@ class Params {
   Tensor Vector(const std::string& name, const Shape& shape, const Init& init, float lr_scale = 1) const {
     return store_->Make(prefix_ + name, shape, init, Role::kVector, lr_scale);
   }
-  /// Declares a state variable of this shape (per sequence).
-  StateVar State(const std::string& name, const Shape& shape) const;
+  /// Declares a state variable of this shape (per sequence). A sequence starts from `initial` (f32, of this
+  /// shape), or from zeros if that is empty.
+  StateVar State(const std::string& name, const Shape& shape, const Tensor& initial = {}) const;
 
  private:
   ParamStore* store_;

@@ -17,9 +17,10 @@ State::State(const std::vector<StateSpec>& specs, int slots, Mode mode) : slots_
   for (const StateSpec& spec : specs) {
     Shape shape{slots};
     for (Dim dim : spec.shape) shape.Append(dim);
-    const Tensor in = Tensor::Zeros(shape);
+    const Tensor in = Tensor::Empty(shape);
     vars_.push_back({in, mode == Mode::kInPlace ? in : Tensor::Zeros(shape)});
   }
+  Reset();
 }
 
 size_t State::slot_bytes() const {
@@ -30,7 +31,14 @@ size_t State::slot_bytes() const {
 
 void State::Reset(int slot) {
   Check(slot >= 0 && slot < slots_, "[state] there is no slot {} among {}", slot, slots_);
-  for (const StateRef& var : vars_) std::memset(SlotOf(var.in, slot), 0, var.in.bytes() / slots_);
+  for (size_t i = 0; i < vars_.size(); ++i) {
+    const Tensor &in = vars_[i].in, &initial = specs_[i].initial;
+    if (initial) {
+      std::memcpy(SlotOf(in, slot), initial.raw(), initial.bytes());
+    } else {
+      std::memset(SlotOf(in, slot), 0, in.bytes() / slots_);
+    }
+  }
 }
 
 void State::Reset() {

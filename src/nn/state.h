@@ -13,6 +13,7 @@ namespace linnet {
 struct StateSpec {
   std::string name;  // "blocks.0.att.wkv"
   Shape shape;
+  Tensor initial;  // what a sequence starts from, of this shape; empty means zeros
 };
 
 /// A declared variable.
@@ -36,7 +37,7 @@ class State {
   /// Bytes of one slot.
   size_t slot_bytes() const;
 
-  /// Zeroes the initial state of one slot, or of all.
+  /// Puts one slot, or all, at the start of a sequence: the initial values of the model, mostly zeros.
   void Reset(int slot);
   void Reset();
   /// Makes the state in slot `to` that of slot `from`: a fork.
