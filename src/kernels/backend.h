@@ -54,7 +54,8 @@ class Backend {
 
   // -- Copies
   // --------------------------------------------------------------------------------------------------------
-  /// y = x, converted to y's type (f32, bf16, f16, f64 to f32; f32 to bf16). Sizes are equal.
+  /// y = x, converted to the type of y: real numbers of any type, blocks included, to any but f64. Sizes are
+  /// equal, and rows of blocks whole. Throws Error for other types.
   virtual void Convert(const Tensor& x, const Tensor& y) = 0;
   /// y += x.
   virtual void AddTo(const Tensor& x, const Tensor& y) = 0;
@@ -66,8 +67,9 @@ class Backend {
 
   // -- Dense products
   // ------------------------------------------------------------------------------------------------
-  /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32
-  /// or both bf16 (products are then summed in float32); c [M, N] is f32.
+  /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32,
+  /// or a is bf16 and b of any other real type, which counts as its values rounded to bf16; products are
+  /// summed in float32. c [M, N] is f32.
   virtual void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                       bool accumulate) = 0;
   /// y = act(y + bias); bias may be empty.

@@ -51,25 +51,26 @@ Tensor ParamStore::Initialized(const std::string& name, const Shape& shape, cons
   return type == DType::kF32 ? values : Converted(values, shape, type);
 }
 
+DType ParamStore::HeldAs(DType stored, Role role) const {
+  if (role == Role::kVector || matrices_ == MatrixType::kF32) return DType::kF32;
+  if (matrices_ == MatrixType::kBf16) return DType::kBf16;
+  // Blocks lie along the inputs of a product, which in a low-rank factor [in, out] are columns.
+  const bool blocks = IsQuantized(stored) && role == Role::kMatrix;
+  return blocks || stored == DType::kBf16 || stored == DType::kF16 ? stored : DType::kF32;
+}
+
 Tensor ParamStore::Loaded(const std::string& name, const Shape& shape, Role role) const {
   const std::string file = checkpoint_->path().string();
   const Checkpoint::Entry* entry = checkpoint_->Find(name);
   Check(entry != nullptr, "{}: the tensor {} is missing", file, name);
   Check(WithoutUnits(entry->shape) == WithoutUnits(shape), "{}: {} must be {} but is {}", file, name, shape,
         entry->shape);
-  const DType stored = entry->dtype;
-  const bool is_float =
-      stored == DType::kF32 || stored == DType::kBf16 || stored == DType::kF16 || stored == DType::kF64;
-  Check(is_float, "{}: {} holds {}, floating-point numbers were expected", file, name, Traits(stored).name);
-  const bool bf16 = role != Role::kVector && (matrices_ == MatrixType::kBf16 ||
-                                              (matrices_ == MatrixType::kStored && stored == DType::kBf16));
-  const DType type = bf16 ? DType::kBf16 : DType::kF32;
+  Check(IsReal(entry->dtype), "{}: {} holds {}, floating-point numbers were expected", file, name,
+        Traits(entry->dtype).name);
+  const DType type = HeldAs(entry->dtype, role);
   const Tensor tensor = checkpoint_->Load(name);
-  if (stored == type)
-    return access_ == Access::kRead ? tensor.Reshape(shape) : Converted(tensor, shape, type);
-  // A backend converts to and from float32 only.
-  if (bf16 && stored != DType::kF32) return Converted(Converted(tensor, shape, DType::kF32), shape, type);
-  return Converted(tensor, shape, type);
+  const bool in_place = tensor.dtype() == type && access_ == Access::kRead;
+  return in_place ? tensor.Reshape(shape) : Converted(tensor, shape, type);
 }
 
 Tensor ParamStore::Make(const std::string& name, const Shape& shape, const Init& init, Role role,

@@ -28,7 +28,7 @@ struct Parameter {
 
 /// How matrices are held in memory. Vectors are always float32.
 enum class MatrixType {
-  kStored,  // bf16 if the file has bf16, else float32
+  kStored,  // as in the file: bf16, f16 or blocks of a quantised type; float32 if it has anything else
   kF32,     // widened exactly
   kBf16,    // rounded to bf16
 };
@@ -62,6 +62,8 @@ class ParamStore {
   Tensor Make(const std::string& name, const Shape& shape, const Init& init, Role role, float lr_scale);
   Tensor Initialized(const std::string& name, const Shape& shape, const Init& init, DType type) const;
   Tensor Loaded(const std::string& name, const Shape& shape, Role role) const;
+  /// The type that a parameter stored as `stored` has in memory.
+  DType HeldAs(DType stored, Role role) const;
 
   const Checkpoint* checkpoint_ = nullptr;
   uint64_t seed_ = 0;

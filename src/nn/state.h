@@ -13,7 +13,7 @@ namespace linnet {
 struct StateSpec {
   std::string name;  // "blocks.0.att.wkv"
   Shape shape;
-  Tensor initial;  // what a sequence starts from, of this shape; empty means zeros
+  Tensor initial = {};  // what a sequence starts from, of this shape; empty means zeros
 };
 
 /// A declared variable.

@@ -22,10 +22,11 @@ inline Tensor Arrived(const GradientPtr& gradient, const Shape& shape) {
   return gradient->value ? gradient->value : Tensor::Zeros(shape);
 }
 
-/// x in the type of the weight that it is multiplied with.
-inline Tensor InTypeOf(const Tensor& weight, const Tensor& x) {
-  if (x.dtype() == weight.dtype()) return x;
-  const Tensor converted = Tensor::Empty(x.shape(), weight.dtype());
+/// x in the type that it is multiplied in with this weight: float32 with float32, bf16 with any other.
+inline Tensor ForProductWith(const Tensor& weight, const Tensor& x) {
+  const DType type = weight.dtype() == DType::kF32 ? DType::kF32 : DType::kBf16;
+  if (x.dtype() == type) return x;
+  const Tensor converted = Tensor::Empty(x.shape(), type);
   BackendOf(x).Convert(x, converted);
   return converted;
 }

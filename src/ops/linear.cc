@@ -11,7 +11,7 @@ namespace {
 void CheckLinear(const Tensor& x, const Tensor& weight, const Tensor& bias, Dim in, Dim out) {
   Check(x.shape().rank() == 2 && weight.shape().rank() == 2 && x.dim(1) == in,
         "[linear] x {} does not fit the weight {}", x.shape(), weight.shape());
-  Check(weight.dtype() == DType::kF32 || weight.dtype() == DType::kBf16, "[linear] a weight cannot be {}",
+  Check(IsReal(weight.dtype()) && weight.dtype() != DType::kF64, "[linear] a weight cannot be {}",
         Traits(weight.dtype()).name);
   Check(!bias || bias.size() == out, "[linear] the bias has {} elements, the output {} columns",
         bias ? bias.size() : 0, out);
@@ -24,7 +24,7 @@ Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Act act
   const Dim in = weight.dim(out_in ? 1 : 0), out = weight.dim(out_in ? 0 : 1);
   CheckLinear(x, weight, bias, in, out);
   Backend& backend = BackendOf(x);
-  const Tensor rounded = InTypeOf(weight, x);
+  const Tensor rounded = ForProductWith(weight, x);
   const Tensor y = Tensor::Empty({x.dim(0), out});
   backend.MatMul(rounded, false, weight, out_in, y, false);
   if (bias || act != Act::kNone) backend.BiasActivate(bias, act, y);
@@ -39,7 +39,7 @@ Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Act act
         backend.ActivateBackward(y, gy->value, act, dz);
       }
       if (gb) backend.SumRows(dz, Accumulator(gb, bias.shape()));
-      const Tensor dz_rounded = InTypeOf(weight, dz);
+      const Tensor dz_rounded = ForProductWith(weight, dz);
       if (gw) {
         const bool add = static_cast<bool>(gw->value);
         const Tensor dw = add ? Accumulator(gw, weight.shape()) : Tensor::Empty(weight.shape());

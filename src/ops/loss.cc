@@ -35,7 +35,7 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
 
   Backend& backend = BackendOf(hidden);
   Tape* tape = Tape::For(hidden, head);
-  const Tensor rounded = InTypeOf(head, hidden);
+  const Tensor rounded = ForProductWith(head, hidden);
   const float scale = 1.0f / static_cast<float>(counted);
   // The gradients for an upstream gradient of 1 fall out of the same pass; Backward scales them.
   const Tensor dhidden = tape ? Tensor::Empty(hidden.shape()) : Tensor();
@@ -49,7 +49,7 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
     total += backend.SoftmaxLoss(logits, targets.subspan(begin, end - begin), tape != nullptr, scale,
                                  options.l2_wrap * scale);
     if (tape == nullptr) continue;
-    const Tensor dlogits = InTypeOf(head, logits);
+    const Tensor dlogits = ForProductWith(head, logits);
     backend.MatMul(dlogits, false, head, false, Slice(dhidden, begin, end), false);
     backend.MatMul(dlogits, true, part, false, dhead, begin > 0);
   }

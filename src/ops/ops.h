@@ -24,12 +24,12 @@ enum class WeightLayout { kOutIn, kInOut };
 // -- Row-wise
 // ------------------------------------------------------------------------------------------------------------
 
-/// Rows of `table` [V, C] (f32 or bf16) -> [N, C] f32. Ids must lie in [0, V).
+/// Rows of `table` [V, C], of any real type, -> [N, C] f32. Ids must lie in [0, V).
 Tensor Embedding(const Tensor& table, std::span<const int> ids);
 /// Rows of x [N, C] -> [rows.size(), C]; x itself if `rows` is empty.
 Tensor Rows(const Tensor& x, std::span<const int> rows);
-/// act(x W + bias): x [N, in] f32, W f32 or bf16 -> [N, out] f32. For a bf16 weight x is rounded to bf16 too
-/// and the products are summed in float32. Gradients of weights are float32.
+/// act(x W + bias): x [N, in] f32, W of any real type but f64 -> [N, out] f32. Unless W is f32, x and W are
+/// rounded to bf16 for their product, which is summed in float32. Gradients of weights are float32.
 Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Act act = Act::kNone,
               WeightLayout layout = WeightLayout::kOutIn);
 Tensor Add(const Tensor& a, const Tensor& b);

@@ -1,4 +1,4 @@
-// Copies, conversions, activations and sums over rows.
+// Activations, sums and the like.
 #include "base/parallel.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/partial_sums.h"
@@ -12,13 +12,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
-
-template <class From, class To>
-void ConvertLoop(const From* x, To* y, size_t n) {
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR { io.Store(io.Load(x + i), y + i); });
-}
-void Bf16ToF32(const Bf16* x, float* y, size_t n) { ConvertLoop(x, y, n); }
-void F32ToBf16(const float* x, Bf16* y, size_t n) { ConvertLoop(x, y, n); }
 
 void AddToLoop(const float* x, float* y, size_t n) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR { io.Store(hn::Add(io.Load(y + i), io.Load(x + i)), y + i); });
@@ -107,8 +100,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace linnet {
-HWY_EXPORT(Bf16ToF32);
-HWY_EXPORT(F32ToBf16);
 HWY_EXPORT(AddToLoop);
 HWY_EXPORT(ScaleLoop);
 HWY_EXPORT(AddLoop);
@@ -117,42 +108,6 @@ HWY_EXPORT(LerpBackwardLoop);
 HWY_EXPORT(BiasActivateRow);
 HWY_EXPORT(ActivateBackwardLoop);
 HWY_EXPORT(SumRowsLoop);
-
-namespace {
-
-template <class From>
-void ConvertToF32(const From* x, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    if constexpr (requires { ToFloat(x[i]); }) {
-      y[i] = ToFloat(x[i]);
-    } else {
-      y[i] = static_cast<float>(x[i]);
-    }
-  }
-}
-
-void ConvertRange(const Tensor& x, const Tensor& y, int64_t begin, int64_t end) {
-  const int64_t n = end - begin;
-  if (y.dtype() == DType::kBf16 && x.dtype() == DType::kF32) {
-    HWY_DYNAMIC_DISPATCH(F32ToBf16)(x.data() + begin, y.data<Bf16>() + begin, n);
-  } else if (x.dtype() == DType::kBf16) {
-    HWY_DYNAMIC_DISPATCH(Bf16ToF32)(x.data<Bf16>() + begin, y.data() + begin, n);
-  } else if (x.dtype() == DType::kF16) {
-    ConvertToF32(x.data<F16>() + begin, y.data() + begin, n);
-  } else {
-    ConvertToF32(x.data<double>() + begin, y.data() + begin, n);
-  }
-}
-
-}  // namespace
-
-void CpuBackend::Convert(const Tensor& x, const Tensor& y) {
-  if (x.dtype() == y.dtype()) {
-    std::memcpy(y.raw(), x.raw(), x.bytes());
-    return;
-  }
-  ParallelFor(x.size(), kGrainElements, [&](int64_t begin, int64_t end) { ConvertRange(x, y, begin, end); });
-}
 
 void CpuBackend::AddTo(const Tensor& x, const Tensor& y) {
   ParallelFor(y.size(), kGrainElements, [&](int64_t begin, int64_t end) {
@@ -163,20 +118,6 @@ void CpuBackend::AddTo(const Tensor& x, const Tensor& y) {
 void CpuBackend::Scale(float factor, const Tensor& y) {
   ParallelFor(y.size(), kGrainElements, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(ScaleLoop)(factor, y.data() + begin, end - begin);
-  });
-}
-
-void CpuBackend::Gather(const Tensor& x, std::span<const int> rows, const Tensor& y) {
-  const int64_t width = y.dim(1);
-  ParallelFor(y.dim(0), GrainRows(width), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      float* to = y.data() + i * width;
-      if (x.dtype() == DType::kBf16) {
-        HWY_DYNAMIC_DISPATCH(Bf16ToF32)(x.data<Bf16>() + rows[i] * width, to, width);
-      } else {
-        std::memcpy(to, x.data() + rows[i] * width, width * sizeof(float));
-      }
-    }
   });
 }
 

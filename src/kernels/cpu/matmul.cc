@@ -73,6 +73,12 @@ const Product& ProductFor(const ProductKey& key) {
 
 void CpuBackend::MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                         bool accumulate) {
+  if (b.dtype() != a.dtype()) {
+    const Tensor rounded = Tensor::Empty(b.shape(), a.dtype());
+    Convert(b, rounded);
+    MatMul(a, transpose_a, rounded, transpose_b, c, accumulate);
+    return;
+  }
   const int64_t m = c.dim(0), n = c.dim(1), k = a.size() / m;
   if (m <= kFewRows && !transpose_a && !accumulate) {
     FewRowsMatMul(a, b, transpose_b, c);
