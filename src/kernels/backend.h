@@ -68,8 +68,8 @@ class Backend {
   // -- Dense products
   // ------------------------------------------------------------------------------------------------
   /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32,
-  /// or a is bf16 and b of any other real type, which counts as its values rounded to bf16; products are
-  /// summed in float32. c [M, N] is f32.
+  /// or a is bf16 and b of any other real type, which counts as its values rounded to bf16 (those of an f16
+  /// that is not transposed, as they are); products are summed in float32. c [M, N] is f32.
   virtual void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                       bool accumulate) = 0;
   /// y = act(y + bias); bias may be empty.

@@ -1,5 +1,8 @@
 // Decoding of blocks, one value at a time: what every faster path is held against. blocks.h has the layouts.
+// Scale and minimum are applied with one rounding, as the faster paths do.
 #include "kernels/cpu/blocks.h"
+
+#include <cmath>
 
 #include "base/check.h"
 
@@ -22,8 +25,8 @@ void Decode(const BlockQ4_0& b, float* x) {
 void Decode(const BlockQ4_1& b, float* x) {
   const float d = b.d.value(), m = b.m.value();
   for (int i = 0; i < 16; ++i) {
-    x[i] = d * (b.codes[i] & 15) + m;
-    x[i + 16] = d * (b.codes[i] >> 4) + m;
+    x[i] = std::fma(d, static_cast<float>(b.codes[i] & 15), m);
+    x[i + 16] = std::fma(d, static_cast<float>(b.codes[i] >> 4), m);
   }
 }
 
@@ -41,8 +44,8 @@ void Decode(const BlockQ5_0& b, float* x) {
 void Decode(const BlockQ5_1& b, float* x) {
   const float d = b.d.value(), m = b.m.value();
   for (int i = 0; i < 16; ++i) {
-    x[i] = d * ((b.codes[i] & 15) | FifthBit(b.high, i)) + m;
-    x[i + 16] = d * ((b.codes[i] >> 4) | FifthBit(b.high, i + 16)) + m;
+    x[i] = std::fma(d, static_cast<float>((b.codes[i] & 15) | FifthBit(b.high, i)), m);
+    x[i + 16] = std::fma(d, static_cast<float>((b.codes[i] >> 4) | FifthBit(b.high, i + 16)), m);
   }
 }
 
@@ -56,7 +59,7 @@ void DecodeGroups(PackedF16 d, PackedF16 dmin, const uint8_t* scales, const uint
     const uint8_t* bytes = codes + group / 2 * 32;
     for (int i = 0; i < 32; ++i) {
       const int code = (group % 2 == 0 ? bytes[i] & 15 : bytes[i] >> 4) + fifth(group, i);
-      x[group * 32 + i] = scale * code - min;
+      x[group * 32 + i] = std::fma(scale, static_cast<float>(code), -min);
     }
   }
 }

@@ -1,6 +1,6 @@
-// Matrix products. Many rows go to oneDNN; the few rows of token-by-token generation are bound by reading the
-// weights and take the kernel of few_rows.cc, whose result for a row does not depend on how many rows there
-// are.
+// Matrix products. Those of a forward pass take the kernels of products.h, whose result for a row does not
+// depend on how many rows there are; those of a backward pass, which transposes and accumulates, go to
+// oneDNN.
 //
 // This is the only file that knows oneDNN, whose calls are those of its 2.x series (Debian 12 has 2.6).
 #include <dnnl.hpp>
@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/few_rows.h"
+#include "kernels/cpu/products.h"
 
 namespace linnet {
 namespace {
@@ -73,17 +73,15 @@ const Product& ProductFor(const ProductKey& key) {
 
 void CpuBackend::MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                         bool accumulate) {
+  if (!transpose_a && !accumulate && b.shape().rank() == 2) {
+    return transpose_b ? RowProducts(a, b, c) : ColumnProducts(a, b, c);
+  }
   if (b.dtype() != a.dtype()) {
     const Tensor rounded = Tensor::Empty(b.shape(), a.dtype());
     Convert(b, rounded);
-    MatMul(a, transpose_a, rounded, transpose_b, c, accumulate);
-    return;
+    return MatMul(a, transpose_a, rounded, transpose_b, c, accumulate);
   }
   const int64_t m = c.dim(0), n = c.dim(1), k = a.size() / m;
-  if (m <= kFewRows && !transpose_a && !accumulate) {
-    FewRowsMatMul(a, b, transpose_b, c);
-    return;
-  }
   const bool bf16 = a.dtype() == DType::kBf16;
   const Product& product = ProductFor({m, n, k, transpose_a, transpose_b, bf16, accumulate});
   thread_local dnnl::stream stream(Engine());

@@ -1,0 +1,70 @@
+#include "infer/machine.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernels/backend.h"
+
+namespace linnet {
+namespace {
+
+template <class Body>
+double BestSeconds(int rounds, const Body& body) {
+  double best = 1e30;
+  for (int i = 0; i < rounds; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+/// The bits of all words, added up in 32 independent sums that fill vector registers.
+uint64_t SumOf(const uint64_t* words, int64_t count) {
+  std::array<uint64_t, 32> sums{};
+  for (int64_t i = 0; i + 32 <= count; i += 32) {
+    for (int j = 0; j < 32; ++j) sums[j] += words[i + j];
+  }
+  uint64_t sum = 0;
+  for (uint64_t s : sums) sum += s;
+  return sum;
+}
+
+}  // namespace
+
+double ReadBandwidth(size_t bytes, int rounds) {
+  const auto words = static_cast<int64_t>(bytes / sizeof(uint64_t));
+  const Tensor memory = Tensor::Empty({words}, DType::kI64);
+  const auto* data = reinterpret_cast<const uint64_t*>(memory.data<int64_t>());
+  std::memset(memory.raw(), 1, memory.bytes());
+  std::atomic<uint64_t> sum = 0;
+  const double seconds = BestSeconds(rounds, [&] {
+    ParallelParts(words, Threads(),
+                  [&](int, int64_t begin, int64_t end) { sum += SumOf(data + begin, end - begin); });
+  });
+  Check(sum != 0,
+        "[machine] memory does not hold what was written to it");  // and the loop cannot be left out
+  return static_cast<double>(memory.bytes()) / seconds;
+}
+
+double GemmPeak(DType type, int rounds) {
+  constexpr Dim kSize = 2048;
+  Backend& backend = Backend::For(Device::kCpu);
+  const Tensor values = Tensor::Empty({kSize, kSize}), product = Tensor::Zeros({kSize, kSize});
+  Random random(1);
+  for (Dim i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(random.Uniform() - 0.5);
+  const Tensor factor = Tensor::Empty(values.shape(), type);
+  backend.Convert(values, factor);
+  // Products that add to what is there are oneDNN's.
+  const double seconds =
+      BestSeconds(rounds + 1, [&] { backend.MatMul(factor, false, factor, true, product, true); });
+  return 2.0 * kSize * kSize * kSize / seconds;
+}
+
+}  // namespace linnet

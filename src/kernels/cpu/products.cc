@@ -1,0 +1,200 @@
+// The loops around the kernels: what stays in which cache, and which thread does which columns.
+#include "kernels/cpu/products.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/parallel.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/blocks.h"
+
+namespace linnet {
+namespace {
+
+/// Columns are given to threads by cache lines of c.
+constexpr int64_t kColumnUnit = 16;
+/// Bytes of weights that are worth a second thread.
+constexpr int64_t kGrainBytes = 1 << 16;
+/// Stretch of K whose tile of a and b stays in the first-level cache.
+constexpr int64_t kStretch = 2048;
+/// Bytes of rows of b that many rows of a pass by while they stay in the second-level cache.
+constexpr int64_t kPanelBytes = 1 << 18;
+constexpr int64_t kMostPanelColumns = 64;
+
+int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+#ifdef LINNET_AVX512_BF16
+bool Avx512() { return HasAvx512Bf16(); }
+void Multiply(const ProductTile<Bf16>& tile) { Avx512() ? MultiplyTileAvx512(tile) : MultiplyTile(tile); }
+#else
+bool Avx512() { return false; }
+void Multiply(const ProductTile<Bf16>& tile) { MultiplyTile(tile); }
+void DecodeAvx512(DType, const void*, int64_t, Bf16*) {}
+void MultiplyRowAvx512(DType, const void*, int64_t, int64_t, const Bf16*, float*, int) {}
+#endif
+void Multiply(const ProductTile<float>& tile) { MultiplyTile(tile); }
+
+/// Memory that a thread uses again and again.
+template <class T>
+T* Scratch(int64_t count) {
+  thread_local Tensor memory;
+  const Dim bytes = count * static_cast<Dim>(sizeof(T));
+  if (!memory || memory.size() < bytes) memory = Tensor::Empty({bytes}, DType::kU8);
+  return static_cast<T*>(memory.raw());
+}
+
+/// Rows of a weight matrix.
+struct Rows {
+  explicit Rows(const Tensor& b)
+      : data(static_cast<const std::byte*>(b.raw())),
+        type(b.dtype()),
+        k(b.dim(1)),
+        bytes(static_cast<int64_t>(b.bytes()) / std::max<int64_t>(1, b.dim(0))) {}
+  const std::byte* data;
+  DType type;
+  int64_t k, bytes;  // of one row
+  const std::byte* At(int64_t n) const { return data + n * bytes; }
+};
+
+void DecodeRow(const Rows& b, int64_t n, float* to) { std::memcpy(to, b.At(n), b.k * sizeof(float)); }
+
+void DecodeRow(const Rows& b, int64_t n, Bf16* to) {
+  if (b.type == DType::kBf16) {
+    std::memcpy(to, b.At(n), b.k * sizeof(Bf16));
+  } else if (Avx512() && b.k % kTileStep == 0) {
+    DecodeAvx512(b.type, b.At(n), b.k, to);
+  } else if (b.type == DType::kF16) {
+    const F16* from = reinterpret_cast<const F16*>(b.At(n));
+    for (int64_t i = 0; i < b.k; ++i) to[i] = ToBf16(ToFloat(from[i]));
+  } else {
+    thread_local std::vector<float> values;
+    values.resize(b.k);
+    DecodeBlocks(b.type, b.At(n), b.k / Traits(b.type).values_per_block, values.data());
+    for (int64_t i = 0; i < b.k; ++i) to[i] = ToBf16(values[i]);
+  }
+}
+
+/// A product, K padded to whole steps.
+template <class T>
+struct Product {
+  const T* a;  // [m, k]
+  int64_t m, k;
+  Rows b;
+  float* c;
+  int64_t n;
+  bool in_place;  // rows of b can be used as they lie
+
+  /// Columns [begin, end) of c.
+  void Run(int64_t begin, int64_t end) const {
+    const int64_t columns_in_cache =
+        kPanelBytes / (k * static_cast<int64_t>(sizeof(T))) / kTileColumns * kTileColumns;
+    const int64_t most = m <= kTileMostRows
+                             ? kTileColumns
+                             : std::clamp<int64_t>(columns_in_cache, kTileColumns, kMostPanelColumns);
+    for (int64_t at = begin; at < end; at += most) Panel(at, std::min(most, end - at));
+  }
+
+ private:
+  /// All rows of some columns of c.
+  void Panel(int64_t column, int64_t columns) const {
+    const int64_t padded = RoundUp(columns, kTileColumns);
+    T* memory = Scratch<T>(padded * k + (kTileSums * kMostPanelColumns / kTileColumns) * 4 / sizeof(T));
+    const T* rows = memory;
+    if (in_place && padded == columns) {
+      rows = reinterpret_cast<const T*>(b.At(column));
+    } else {
+      for (int64_t i = 0; i < columns; ++i) {
+        DecodeRow(b, column + i, memory + i * k);
+        std::fill_n(memory + i * k + b.k, k - b.k, T{});
+      }
+      std::fill_n(memory + columns * k, (padded - columns) * k, T{});
+    }
+    auto* sums = reinterpret_cast<float*>(memory + padded * k);
+    for (int64_t row = 0; row < m; row += kTileMostRows) Strip(rows, row, column, columns, sums);
+  }
+
+  /// A few rows by the columns of a panel.
+  void Strip(const T* rows, int64_t row, int64_t column, int64_t columns, float* sums) const {
+    for (int64_t at = 0; at < k; at += kStretch) {
+      for (int64_t i = 0; i < columns; i += kTileColumns) {
+        Multiply(ProductTile<T>{.a = a + row * k + at,
+                                .b = rows + i * k + at,
+                                .a_stride = k,
+                                .b_stride = k,
+                                .k = std::min(kStretch, k - at),
+                                .rows = static_cast<int>(std::min<int64_t>(kTileMostRows, m - row)),
+                                .sums = sums + i / kTileColumns * kTileSums,
+                                .first = at == 0,
+                                .last = at + kStretch >= k,
+                                .c = c + row * n + column + i,
+                                .c_stride = n,
+                                .columns = static_cast<int>(std::min<int64_t>(kTileColumns, columns - i))});
+      }
+    }
+  }
+};
+
+/// Calls run(begin, end) for ranges of the n columns whose weights have `bytes` bytes.
+template <class Run>
+void ForColumns(int64_t n, int64_t bytes, const Run& run) {
+  const int64_t units = (n + kColumnUnit - 1) / kColumnUnit;
+  const int64_t grain = kGrainBytes / std::max<int64_t>(1, bytes / units);
+  ParallelFor(units, grain,
+              [&](int64_t begin, int64_t end) { run(begin * kColumnUnit, std::min(n, end * kColumnUnit)); });
+}
+
+/// `a` with its rows padded by zeros to `k` elements.
+Tensor Padded(const Tensor& a, int64_t m, int64_t k) {
+  const int64_t from = a.size() / m, size = Traits(a.dtype()).bytes_per_block;
+  const Tensor padded = Tensor::Zeros({m, k}, a.dtype());
+  for (int64_t i = 0; i < m; ++i) {
+    std::memcpy(static_cast<std::byte*>(padded.raw()) + i * k * size,
+                static_cast<const std::byte*>(a.raw()) + i * from * size, from * size);
+  }
+  return padded;
+}
+
+template <class T>
+void MultiplyRows(const Tensor& a, const Rows& b, const Tensor& c) {
+  const int64_t m = c.dim(0), n = c.dim(1), k = RoundUp(b.k, kTileStep);
+  const Tensor padded = k == b.k ? a : Padded(a, m, k);
+  const Product<T> product{padded.data<T>(), m, k, b, c.data(), n, b.type == kDTypeOf<T> && k == b.k};
+  ForColumns(n, n * b.bytes, [&](int64_t begin, int64_t end) { product.Run(begin, end); });
+}
+
+/// One row of a times rows of blocks, which never leave the registers.
+void MultiplyRow(const Bf16* a, const Rows& b, float* c, int64_t n) {
+  ForColumns(n, n * b.bytes, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += kTileColumns) {
+      MultiplyRowAvx512(b.type, b.At(at), b.bytes, b.k, a, c + at,
+                        static_cast<int>(std::min<int64_t>(kTileColumns, end - at)));
+    }
+  });
+}
+
+}  // namespace
+
+void RowProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
+  const Rows rows(b);
+  if (rows.type == DType::kF32) {
+    MultiplyRows<float>(a, rows, c);
+  } else if (c.dim(0) == 1 && rows.type != DType::kBf16 && Avx512() && rows.k % kTileStep == 0) {
+    MultiplyRow(a.data<Bf16>(), rows, c.data(), c.dim(1));
+  } else {
+    MultiplyRows<Bf16>(a, rows, c);
+  }
+}
+
+void ColumnProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
+  Tensor values = a;
+  if (a.dtype() != DType::kF32) {
+    values = Tensor::Empty(a.shape());
+    Backend::For(a.device()).Convert(a, values);
+  }
+  ForColumns(b.dim(1), static_cast<int64_t>(b.bytes()),
+             [&](int64_t begin, int64_t end) { MultiplyColumns(values.data(), b, c, begin, end); });
+}
+
+}  // namespace linnet
