@@ -3,9 +3,14 @@
 #include <omp.h>
 #include <sched.h>
 
+#include <atomic>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/check.h"
 
@@ -36,6 +41,90 @@ int& ThreadCount() {
   return count;
 }
 
+/// Tells the CPU that this is a loop that waits.
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/// The threads beside the caller's. Decoding hands out some hundred pieces of work of a few microseconds for
+/// each token: a thread that waits for the next spins for a while before it sleeps, and handing out costs
+/// half a microsecond.
+class Pool {
+ public:
+  explicit Pool(int workers) {
+    for (int i = 1; i <= workers; ++i) threads_.emplace_back([this, i] { Work(i); });
+  }
+  ~Pool() {
+    job_ = {};
+    Publish();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  int workers() const { return static_cast<int>(threads_.size()); }
+
+  /// Runs the parts on as many threads, part 0 on this one. Not for two callers at once.
+  void Run(int64_t n, int parts, const void* body, internal::PartFn call) {
+    job_ = {n, parts, body, call};
+    unfinished_.store(workers(), std::memory_order_relaxed);
+    Publish();
+    job_.RunPart(0);
+    for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; ++spins) {
+      Pause();
+      if (spins > kSpins) std::this_thread::yield();  // another program has the core that the work waits for
+    }
+  }
+
+ private:
+  struct Job {
+    int64_t n = 0;
+    int parts = 0;
+    const void* body = nullptr;
+    internal::PartFn call = nullptr;  // null ends the threads
+    void RunPart(int part) const { call(body, part, n * part / parts, n * (part + 1) / parts); }
+  };
+  static constexpr int kSpins = 2000;  // some 50 microseconds
+
+  void Publish() {
+    number_.fetch_add(1, std::memory_order_release);
+    number_.notify_all();
+  }
+
+  void Work(int part) {
+    for (uint32_t seen = 0;;) {
+      for (int spins = 0; number_.load(std::memory_order_acquire) == seen; ++spins) {
+        Pause();
+        if (spins > kSpins) number_.wait(seen);
+      }
+      ++seen;
+      if (job_.call == nullptr) return;
+      if (part < job_.parts) job_.RunPart(part);
+      unfinished_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  std::vector<std::thread> threads_;
+  Job job_;
+  std::atomic<uint32_t> number_ = 0;  // of jobs so far
+  alignas(64) std::atomic<int> unfinished_ = 0;
+};
+
+/// The pool, made at its first use and again when the number of threads changes. One caller has it at a time.
+std::mutex pool_mutex;
+thread_local bool has_pool = false;
+
+Pool& ThePool() {
+  static std::unique_ptr<Pool> pool;
+  const int workers = ThreadCount() - 1;
+  if (!pool || pool->workers() != workers) {
+    pool.reset();
+    pool = std::make_unique<Pool>(workers);
+  }
+  return *pool;
+}
+
 }  // namespace
 
 int PhysicalCores() {
@@ -53,8 +142,15 @@ int SetThreads(int threads) {
 }
 
 void internal::RunParts(int64_t n, int parts, const void* body, PartFn call) {
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-  for (int part = 0; part < parts; ++part) call(body, part, n * part / parts, n * (part + 1) / parts);
+  // Work inside of work, or of a second caller, is done by its own thread.
+  std::unique_lock lock(pool_mutex, std::defer_lock);
+  if (has_pool || !lock.try_lock() || parts > ThreadCount()) {
+    for (int part = 0; part < parts; ++part) call(body, part, n * part / parts, n * (part + 1) / parts);
+    return;
+  }
+  has_pool = true;
+  ThePool().Run(n, parts, body, call);
+  has_pool = false;
 }
 
 }  // namespace linnet

@@ -1,4 +1,5 @@
-// The one thread pool (OpenMP's) behind one loop.
+// The one thread pool behind one loop. (oneDNN, which does the products of a backward pass, brings OpenMP's
+// with it.)
 #pragma once
 
 #include <algorithm>

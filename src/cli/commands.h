@@ -10,5 +10,6 @@ void AddTrain(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddLogits(CLI::App& app);
 void AddInfo(CLI::App& app);
+void AddBench(CLI::App& app);
 
 }  // namespace linnet

@@ -37,6 +37,7 @@ int Run(int argc, char** argv) {
   AddGenerate(app);
   AddLogits(app);
   AddInfo(app);
+  AddBench(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

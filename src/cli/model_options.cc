@@ -21,8 +21,19 @@ void ModelOptions::AddTo(CLI::App& command) {
       ->check(CLI::Range(1, 4096));
 }
 
+void ModelOptions::ApplyThreads() const {
+  if (threads == 0) return;
+  const int used = SetThreads(threads);
+  if (used < threads) {
+    fmt::print(
+        stderr,
+        "linnet: --threads {}: this machine has {} cores for it; {} are used, as more would slow it down\n",
+        threads, PhysicalCores(), used);
+  }
+}
+
 LoadedModel ModelOptions::Load() const {
-  if (threads > 0) SetThreads(threads);
+  ApplyThreads();
   return LoadModel(path, precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored);
 }
 

@@ -17,6 +17,8 @@ struct ModelOptions {
   int threads = 0;  // 0: one a physical core
 
   void AddTo(CLI::App& command);
+  /// Sets the threads; says so on stderr if there are fewer cores than were asked for.
+  void ApplyThreads() const;
   /// Sets the threads and loads the model.
   LoadedModel Load() const;
 };

@@ -53,18 +53,24 @@ double ReadBandwidth(size_t bytes, int rounds) {
   return static_cast<double>(memory.bytes()) / seconds;
 }
 
-double GemmPeak(DType type, int rounds) {
+double GemmPeak(DType type, int rounds, Dim rows) {
   constexpr Dim kSize = 2048;
   Backend& backend = Backend::For(Device::kCpu);
-  const Tensor values = Tensor::Empty({kSize, kSize}), product = Tensor::Zeros({kSize, kSize});
-  Random random(1);
-  for (Dim i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(random.Uniform() - 0.5);
-  const Tensor factor = Tensor::Empty(values.shape(), type);
-  backend.Convert(values, factor);
-  // Products that add to what is there are oneDNN's.
-  const double seconds =
-      BestSeconds(rounds + 1, [&] { backend.MatMul(factor, false, factor, true, product, true); });
-  return 2.0 * kSize * kSize * kSize / seconds;
+  const auto factor = [&](Dim m, uint64_t seed) {
+    const Tensor values = Tensor::Empty({m, kSize}), converted = Tensor::Empty({m, kSize}, type);
+    Random random(seed);
+    for (Dim i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(random.Uniform() - 0.5);
+    backend.Convert(values, converted);
+    return converted;
+  };
+  const Tensor a = factor(rows, 1), b = factor(kSize, 2), c = Tensor::Zeros({rows, kSize});
+  // Products that add to what is there are oneDNN's. The first sets up; short ones are repeated.
+  const int repeats = static_cast<int>(std::max<Dim>(1, 512 / rows));
+  backend.MatMul(a, false, b, true, c, true);
+  const double seconds = BestSeconds(rounds, [&] {
+    for (int i = 0; i < repeats; ++i) backend.MatMul(a, false, b, true, c, true);
+  });
+  return 2.0 * static_cast<double>(rows * kSize * kSize) * repeats / seconds;
 }
 
 }  // namespace linnet

@@ -11,8 +11,8 @@ namespace linnet {
 /// `rounds`). The range should be much larger than the caches; it is allocated and written first.
 double ReadBandwidth(size_t bytes, int rounds = 1);
 
-/// Operations a second (two for each multiplication and addition) of a product of 2048 x 2048 matrices of f32
-/// or bf16 by oneDNN: the best of `rounds`.
-double GemmPeak(DType type, int rounds = 1);
+/// Operations a second (two for each multiplication and addition) of oneDNN's product of `rows` rows with a
+/// 2048 x 2048 matrix, of f32 or bf16: the best of `rounds`.
+double GemmPeak(DType type, int rounds = 1, Dim rows = 2048);
 
 }  // namespace linnet

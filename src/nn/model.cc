@@ -42,14 +42,27 @@ LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Ac
   return loaded;
 }
 
-LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
-                     MatrixType matrices) {
+namespace {
+
+LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes,
+                     std::unique_ptr<ParamStore> params) {
   LoadedModel fresh;
   fresh.architecture = &architecture;
   fresh.sizes = sizes;
-  fresh.params = std::make_unique<ParamStore>(seed, matrices);
+  fresh.params = std::move(params);
   fresh.model = architecture.make(Params(*fresh.params), sizes);
   return fresh;
+}
+
+}  // namespace
+
+LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
+                     MatrixType matrices) {
+  return NewModel(architecture, sizes, std::make_unique<ParamStore>(seed, matrices));
+}
+
+LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, RandomMatrices random) {
+  return NewModel(architecture, sizes, std::make_unique<ParamStore>(random));
 }
 
 }  // namespace linnet

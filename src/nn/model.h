@@ -85,5 +85,7 @@ LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices = M
 /// A fresh model of complete sizes.
 LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
                      MatrixType matrices = MatrixType::kF32);
+/// A model of complete sizes that knows nothing, to measure speeds with.
+LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, RandomMatrices random);
 
 }  // namespace linnet

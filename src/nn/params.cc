@@ -1,6 +1,7 @@
 #include "nn/params.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -33,6 +34,8 @@ Tensor Converted(const Tensor& x, const Shape& shape, DType type) {
 }  // namespace
 
 ParamStore::ParamStore(uint64_t seed, MatrixType matrices) : seed_(seed), matrices_(matrices) {}
+
+ParamStore::ParamStore(RandomMatrices random) : random_(random) {}
 
 ParamStore::ParamStore(const Checkpoint& checkpoint, MatrixType matrices, Access access)
     : checkpoint_(&checkpoint), matrices_(matrices), access_(access) {}
@@ -73,14 +76,34 @@ Tensor ParamStore::Loaded(const std::string& name, const Shape& shape, Role role
   return in_place ? tensor.Reshape(shape) : Converted(tensor, shape, type);
 }
 
+Tensor ParamStore::Randomized(const Shape& shape, Role role) const {
+  const Dim rows = shape[0], width = shape[-1], distinct = std::min<Dim>(rows, 64);
+  const bool plain = !IsQuantized(random_->type);
+  const bool fits = plain || (role == Role::kMatrix && width % Traits(random_->type).values_per_block == 0);
+  const Tensor values = Tensor::Empty({distinct, width});
+  Random random(seed_, static_cast<uint64_t>(rows));
+  const double scale = 0.5 / std::sqrt(static_cast<double>(width));
+  for (Dim i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(scale * random.Normal());
+  const DType type = fits ? random_->type : DType::kBf16;
+  const Tensor few = Converted(values, values.shape(), type), all = Tensor::Empty(shape, type);
+  const size_t row_bytes = few.bytes() / distinct;
+  for (Dim at = 0; at < rows; at += distinct) {
+    std::memcpy(static_cast<std::byte*>(all.raw()) + at * row_bytes, few.raw(),
+                std::min(distinct, rows - at) * row_bytes);
+  }
+  return all;
+}
+
 Tensor ParamStore::Make(const std::string& name, const Shape& shape, const Init& init, Role role,
                         float lr_scale) {
-  const bool bf16 = role != Role::kVector && matrices_ == MatrixType::kBf16;
-  const Tensor tensor = checkpoint_ != nullptr
-                            ? Loaded(name, shape, role)
-                            : Initialized(name, shape, init, bf16 ? DType::kBf16 : DType::kF32);
-  parameters_.push_back({name, tensor, role, lr_scale});
-  return tensor;
+  const auto made = [&] {
+    if (checkpoint_ != nullptr) return Loaded(name, shape, role);
+    if (random_ && role != Role::kVector) return Randomized(shape, role);
+    const bool bf16 = role != Role::kVector && matrices_ == MatrixType::kBf16;
+    return Initialized(name, shape, init, bf16 ? DType::kBf16 : DType::kF32);
+  };
+  parameters_.push_back({name, made(), role, lr_scale});
+  return parameters_.back().tensor;
 }
 
 void ParamStore::CheckAllUsed(const std::vector<std::string>& ignored) const {

@@ -3,6 +3,7 @@
 // a checkpoint or from the initialiser, and keeps the list for saving, optimizers and counting.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ enum class MatrixType {
   kBf16,    // rounded to bf16
 };
 
+/// Matrices of this type with random values: a model of a published shape to measure speeds with.
+struct RandomMatrices {
+  DType type;
+};
+
 /// Whether parameters will be written to.
 enum class Access {
   kRead,   // they may lie in the read-only file
@@ -43,6 +49,9 @@ class ParamStore {
  public:
   /// Parameters from the initialisers.
   ParamStore(uint64_t seed, MatrixType matrices);
+  /// Matrices and low-rank factors that repeat a few random rows, vectors from the initialisers. Blocks that
+  /// do not fit the rows of a matrix give way to bf16.
+  explicit ParamStore(RandomMatrices random);
   /// Parameters from a file, which must stay open until Detach().
   ParamStore(const Checkpoint& checkpoint, MatrixType matrices, Access access = Access::kRead);
 
@@ -62,12 +71,14 @@ class ParamStore {
   Tensor Make(const std::string& name, const Shape& shape, const Init& init, Role role, float lr_scale);
   Tensor Initialized(const std::string& name, const Shape& shape, const Init& init, DType type) const;
   Tensor Loaded(const std::string& name, const Shape& shape, Role role) const;
+  Tensor Randomized(const Shape& shape, Role role) const;
   /// The type that a parameter stored as `stored` has in memory.
   DType HeldAs(DType stored, Role role) const;
 
   const Checkpoint* checkpoint_ = nullptr;
+  std::optional<RandomMatrices> random_;
   uint64_t seed_ = 0;
-  MatrixType matrices_;
+  MatrixType matrices_ = MatrixType::kStored;
   Access access_ = Access::kWrite;
   std::vector<Parameter> parameters_;
   std::vector<StateSpec> states_;

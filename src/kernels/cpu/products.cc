@@ -32,7 +32,7 @@ void Multiply(const ProductTile<Bf16>& tile) { Avx512() ? MultiplyTileAvx512(til
 bool Avx512() { return false; }
 void Multiply(const ProductTile<Bf16>& tile) { MultiplyTile(tile); }
 void DecodeAvx512(DType, const void*, int64_t, Bf16*) {}
-void MultiplyRowAvx512(DType, const void*, int64_t, int64_t, const Bf16*, float*, int) {}
+void MultiplyRowAvx512(DType, const void*, int64_t, int64_t, const Bf16*, float*, int64_t) {}
 #endif
 void Multiply(const ProductTile<float>& tile) { MultiplyTile(tile); }
 
@@ -164,13 +164,10 @@ void MultiplyRows(const Tensor& a, const Rows& b, const Tensor& c) {
   ForColumns(n, n * b.bytes, [&](int64_t begin, int64_t end) { product.Run(begin, end); });
 }
 
-/// One row of a times rows of blocks, which never leave the registers.
+/// One row of a times rows that are unpacked in registers.
 void MultiplyRow(const Bf16* a, const Rows& b, float* c, int64_t n) {
   ForColumns(n, n * b.bytes, [&](int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end; at += kTileColumns) {
-      MultiplyRowAvx512(b.type, b.At(at), b.bytes, b.k, a, c + at,
-                        static_cast<int>(std::min<int64_t>(kTileColumns, end - at)));
-    }
+    MultiplyRowAvx512(b.type, b.At(begin), b.bytes, b.k, a, c + begin, end - begin);
   });
 }
 
@@ -180,7 +177,7 @@ void RowProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
   const Rows rows(b);
   if (rows.type == DType::kF32) {
     MultiplyRows<float>(a, rows, c);
-  } else if (c.dim(0) == 1 && rows.type != DType::kBf16 && Avx512() && rows.k % kTileStep == 0) {
+  } else if (c.dim(0) == 1 && Avx512() && rows.k % kTileStep == 0) {
     MultiplyRow(a.data<Bf16>(), rows, c.data(), c.dim(1));
   } else {
     MultiplyRows<Bf16>(a, rows, c);

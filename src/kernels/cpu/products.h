@@ -51,8 +51,8 @@ void MultiplyColumns(const float* a, const Tensor& b, const Tensor& c, int64_t b
 void MultiplyTileAvx512(const ProductTile<Bf16>& tile);
 /// `values` values of whole blocks of 32 (f16: 32 of them), as bf16.
 void DecodeAvx512(DType type, const void* blocks, int64_t values, Bf16* to);
-/// c[n] = a b[n] for one row a and up to kTileColumns rows of b that are not bf16.
+/// c[n] = a b[n] for one row a and `columns` rows of b.
 void MultiplyRowAvx512(DType type, const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c,
-                       int columns);
+                       int64_t columns);
 
 }  // namespace linnet

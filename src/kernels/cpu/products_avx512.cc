@@ -76,15 +76,15 @@ LINNET_AVX512 void Decode(const void* blocks, int64_t values, Bf16* to) {
   }
 }
 
-/// One row a times kRows rows of b. They advance together, as the additions of one row wait for each other.
-template <class Block, int kRows, size_t... n>
-LINNET_AVX512 void RowOfB(const std::byte* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c,
-                          std::index_sequence<n...>) {
-  __m512 sums[kTileColumns] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
-                               _mm512_setzero_ps()};
-  // Rows follow each other, so later tiles are asked for in the order of memory.
-  const std::byte* ahead = b + (kPrefetchBytes / (kRows * row_bytes) + 1) * kRows * row_bytes;
-  constexpr int kStepBytes = kRows * static_cast<int>(sizeof(Block));
+/// One row a times the rows n... of b. They advance together, as the additions of one row wait for each
+/// other.
+template <class Block, size_t... n>
+LINNET_AVX512_INLINE void Together(const std::byte* b, int64_t row_bytes, int64_t k, const Bf16* a,
+                                   __m512* sums, std::index_sequence<n...>) {
+  // Rows follow each other, so later ones are asked for in the order of memory.
+  constexpr int kStepBytes = sizeof...(n) * static_cast<int>(sizeof(Block));
+  const int64_t tile_bytes = sizeof...(n) * row_bytes;
+  const std::byte* ahead = b + (kPrefetchBytes / tile_bytes + 1) * tile_bytes;
   for (int64_t at = 0; at < k; at += kValues<Block>, b += sizeof(Block), ahead += kStepBytes) {
 #pragma GCC unroll 16
     for (int line = 0; line < kStepBytes; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
@@ -96,28 +96,53 @@ LINNET_AVX512 void RowOfB(const std::byte* b, int64_t row_bytes, int64_t k, cons
       ((sums[n] = _mm512_dpbf16_ps(sums[n], x, unpackers[n](i))), ...);
     }
   }
+}
+
+/// The rows one after the other: one stream of memory, which the CPU foresees by itself.
+template <class Block>
+LINNET_AVX512_INLINE void InTurn(const std::byte* b, int64_t row_bytes, int64_t k, const Bf16* a,
+                                 __m512* sums, int rows) {
+#pragma GCC unroll 4
+  for (int n = 0; n < rows; ++n) {
+    const auto* blocks = reinterpret_cast<const Block*>(b + n * row_bytes);
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t at = 0; at < k; at += 32, ++blocks) {
+      sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(a + at), Unpacker<Block>(*blocks)(0));
+    }
+    sums[n] = sum;
+  }
+}
+
+/// Rows up to this long are read in turn if they are 16 bits a value: their additions keep up with memory.
+constexpr int64_t kMostInTurn = 4096;
+
+template <class Block, int kRows>
+LINNET_AVX512_INLINE void RowTile(const std::byte* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c) {
+  __m512 sums[kTileColumns] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+                               _mm512_setzero_ps()};
+  if (sizeof(Block) == 64 && k <= kMostInTurn) {
+    InTurn<Block>(b, row_bytes, k, a, sums, kRows);
+  } else {
+    Together<Block>(b, row_bytes, k, a, sums, std::make_index_sequence<kRows>());
+  }
   Store(SumsOfLanes(sums[0], sums[1], sums[2], sums[3]), c, kRows);
 }
 
 template <class Block>
-void Row(const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c, int columns) {
+LINNET_AVX512 void Row(const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c,
+                       int64_t columns) {
   const auto* bytes = static_cast<const std::byte*>(b);
-  switch (columns) {
-    case 1:
-      return RowOfB<Block, 1>(bytes, row_bytes, k, a, c, std::make_index_sequence<1>());
-    case 2:
-      return RowOfB<Block, 2>(bytes, row_bytes, k, a, c, std::make_index_sequence<2>());
-    case 3:
-      return RowOfB<Block, 3>(bytes, row_bytes, k, a, c, std::make_index_sequence<3>());
-    default:
-      return RowOfB<Block, 4>(bytes, row_bytes, k, a, c, std::make_index_sequence<4>());
+  int64_t n = 0;
+  for (; n + kTileColumns <= columns; n += kTileColumns) {
+    RowTile<Block, kTileColumns>(bytes + n * row_bytes, row_bytes, k, a, c + n);
   }
+  for (; n < columns; ++n) RowTile<Block, 1>(bytes + n * row_bytes, row_bytes, k, a, c + n);
 }
 
 /// The functions for one type.
 struct Reader {
   void (*decode)(const void* blocks, int64_t values, Bf16* to);
-  void (*row)(const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c, int columns);
+  void (*row)(const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c, int64_t columns);
 };
 template <class Block>
 constexpr Reader ReaderOf() {
@@ -165,7 +190,7 @@ void DecodeAvx512(DType type, const void* blocks, int64_t values, Bf16* to) {
 }
 
 void MultiplyRowAvx512(DType type, const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c,
-                       int columns) {
+                       int64_t columns) {
   avx512::For(type).row(b, row_bytes, k, a, c, columns);
 }
 
