@@ -18,6 +18,19 @@ namespace linnet {
 
 enum class Activation { kNone, kTanh, kSigmoid, kRelu2 };
 
+/// What a gate does with z: sigmoid(z), or z sigmoid(z).
+enum class GateKind { kSigmoid, kSilu };
+
+/// Whose share a mix of token shift is, with h' the row before h: h + (h' - h) mix (RWKV-6 and 7), or
+/// h' + (h - h') mix (RWKV-4 and 5).
+enum class MixShare { kPrevious, kNow };
+
+/// Inputs of the WKV-4 recurrence: k, v [N, C]; w [C], the logarithm of the decay's rate; u [C], the bonus of
+/// the present token.
+struct Wkv4Inputs {
+  Tensor k, v, w, u;
+};
+
 /// Inputs of the WKV-7 recurrence, each [N, C]; `w` is the decay before its activation.
 struct Wkv7Inputs {
   Tensor r, w, k, v, a, b;
@@ -86,6 +99,10 @@ class Backend {
   virtual void Lerp(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) = 0;
   virtual void LerpBackward(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& dy,
                             const Tensor& da, const Tensor& db, const Tensor& dm) = 0;
+  /// y = x gate(z).
+  virtual void Gate(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& y) = 0;
+  virtual void GateBackward(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& dy,
+                            const Tensor& dx, const Tensor& dz) = 0;
   /// Normalises each of `groups` equal parts of each row to mean 0 and (biased) variance 1, then scales by w
   /// and shifts by b [C]. mean, rstd [N, groups] are kept for the backward pass and may be empty.
   virtual void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps,
@@ -96,15 +113,30 @@ class Backend {
 
   // -- Along time
   // ----------------------------------------------------------------------------------------------------
-  /// ys[i] = x_t + (x_{t-1} - x_t) mix[i], where the row before a sequence's first is its state [slots, C];
-  /// its last row becomes the state.
-  virtual void ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
-                        const StateRef& state, std::span<const Tensor> ys) = 0;
+  /// ys[i] = x_t + (x_{t-1} - x_t) p, where p is mix[i] or, for MixShare::kNow, 1 - mix[i]. A mix is [C], or
+  /// [N, C] if it differs from row to row. The row before a sequence's first is its state [slots, C]; its
+  /// last row becomes the state, unless state.out is empty.
+  virtual void ShiftMix(const Tensor& x, std::span<const Tensor> mix, MixShare share,
+                        const Sequences& sequences, const StateRef& state, std::span<const Tensor> ys) = 0;
   /// dx is set, dmix[i] +=; dstate (may be empty) [slots, C] +=. dlast (may be empty) [slots, C] is the
   /// gradient of the state that the sequence leaves.
-  virtual void ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
-                                const Tensor& state_in, std::span<const Tensor> dys, const Tensor& dlast,
-                                const Tensor& dx, std::span<const Tensor> dmix, const Tensor& dstate) = 0;
+  virtual void ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, MixShare share,
+                                const Sequences& sequences, const Tensor& state_in,
+                                std::span<const Tensor> dys, const Tensor& dlast, const Tensor& dx,
+                                std::span<const Tensor> dmix, const Tensor& dstate) = 0;
+
+  /// Per channel, with the decay d = exp(-exp(w)):
+  ///   y_t = (A_{t-1} + e^{u + k_t} v_t) / (B_{t-1} + e^{u + k_t})
+  ///   A_t = d A_{t-1} + e^{k_t} v_t      B_t = d B_{t-1} + e^{k_t}
+  /// The state [slots, 3, C] is a, b, p with A = a e^p, B = b e^p, which no key can make overflow.
+  /// `snapshots` [Wkv4Snapshots, 3, C] is kept for the backward pass and may be empty.
+  virtual void Wkv4Forward(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& state,
+                           const Tensor& y, const Tensor& snapshots) = 0;
+  virtual int Wkv4Snapshots(const Sequences& sequences) const = 0;
+  /// dk and dv are set, dw and du +=. dstate_out, dstate_in [slots, 3, C] may be empty; dstate_in +=.
+  virtual void Wkv4Backward(const Wkv4Inputs& in, const Tensor& snapshots, const Sequences& sequences,
+                            const StateRef& state, const Tensor& dy, const Tensor& dstate_out,
+                            const Wkv4Inputs& gradients, const Tensor& dstate_in) = 0;
 
   /// S_t = S_{t-1} (diag(d_t) + a_t^T b_t) + v_t^T k_t;  y_t = S_t r_t;  d = exp(-e^{-1/2} sigmoid(w)).
   /// The state is [slots, H, D value, D key], float32. `saved` may be empty (no backward pass to come).

@@ -19,24 +19,24 @@ struct AnyTracked {
 }  // namespace
 
 std::vector<Tensor> ShiftMix(const Tensor& x, const std::vector<Tensor>& mix, const Sequences& sequences,
-                             const StateRef& state) {
+                             const StateRef& state, MixShare share) {
   const Dim width = x.dim(1);
   Check(sequences.start.back() == x.dim(0), "[shift_mix] the sequences cover {} rows, x has {}",
         sequences.start.back(), x.dim(0));
   Check(state.in.shape().rank() == 2 && state.in.dim(1) == width,
         "[shift_mix] the state must be [slots, {}] but is {}", width, state.in.shape());
-  for (const Tensor& m : mix)
-    Check(m.size() == width, "[shift_mix] a mix has {} channels, x {}", m.size(), width);
+  for (const Tensor& m : mix) {
+    Check(m.size() == width || m.shape() == x.shape(), "[shift_mix] a mix is {}, x {}", m.shape(), x.shape());
+  }
   Backend& backend = BackendOf(x);
   std::vector<Tensor> ys;
   for (size_t i = 0; i < mix.size(); ++i) ys.push_back(Tensor::Empty(x.shape()));
-  backend.ShiftMix(x, mix, sequences, state, ys);
+  backend.ShiftMix(x, mix, share, sequences, state, ys);
 
   if (Tape* tape = Tape::For(x, state.in, AnyTracked{mix})) {
-    std::vector<Tensor> outputs = ys;
-    outputs.push_back(state.out);
     std::vector<GradientPtr> slots;
-    for (const Tensor& y : outputs) slots.push_back(y.Track());
+    for (const Tensor& y : ys) slots.push_back(y.Track());
+    const GradientPtr left = state.out ? state.out.Track() : nullptr;
     tape->Record([=, &backend, state_in = state.in] {
       std::vector<Tensor> dys, dmix;
       for (const Tensor& m : mix) {
@@ -44,8 +44,8 @@ std::vector<Tensor> ShiftMix(const Tensor& x, const std::vector<Tensor>& mix, co
         dmix.push_back(AccumulatorFor(m));
       }
       const Tensor dx = Tensor::Empty(x.shape());
-      backend.ShiftMixBackward(x, mix, sequences, state_in, dys, slots.back()->value, dx, dmix,
-                               Accumulator(GradientOf(state_in), state_in.shape()));
+      backend.ShiftMixBackward(x, mix, share, sequences, state_in, dys, left ? left->value : Tensor(), dx,
+                               dmix, Accumulator(GradientOf(state_in), state_in.shape()));
       Accumulate(GradientOf(x), dx);
     });
   }

@@ -35,6 +35,8 @@ Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Ac
 Tensor Add(const Tensor& a, const Tensor& b);
 /// a + (b - a) m
 Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m);
+/// x sigmoid(z), or x silu(z)
+Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind);
 /// Each of `groups` parts of a row to mean 0 and variance 1, then times weight plus bias [C].
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps);
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps = 1e-5f);
@@ -42,10 +44,18 @@ Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, floa
 // -- RWKV
 // ----------------------------------------------------------------------------------------------------------------
 
-/// For each of `mix` [C]: x_t + (x_{t-1} - x_t) mix. The row before a sequence's first is its state [slots,
-/// C].
+/// For each of `mix`, [C] or of each row [N, C]: x_t + (x_{t-1} - x_t) mix, or x_{t-1} + (x_t - x_{t-1}) mix
+/// for MixShare::kNow. The row before a sequence's first is its state [slots, C], and the last row the new
+/// one. With an empty state.out the state stays as it is, for a model that mixes the same rows again.
 std::vector<Tensor> ShiftMix(const Tensor& x, const std::vector<Tensor>& mix, const Sequences& sequences,
-                             const StateRef& state);
+                             const StateRef& state, MixShare share = MixShare::kPrevious);
+
+/// RWKV-4's average of values v [N, C] with weights e^k that decay by exp(-exp(w)) a step, w [C]; the present
+/// token weighs e^{u + k}. backend.h has the formulas. The state [slots, 3, C] is a, b and the exponent p
+/// that both share: an empty one has p = kWkv4Nothing. Gradients flow to the inputs, to state.in if it is
+/// tracked and from state.out.
+Tensor Wkv4(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& state);
+inline constexpr float kWkv4Nothing = -1e38f;
 
 struct Keys {
   Tensor key, removal, replacement;  // [N, C] each

@@ -10,6 +10,18 @@ namespace {
 
 constexpr Dim kMaxHeadSize = 1024;
 
+void CheckWkv4(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& state) {
+  const Shape& shape = in.k.shape();
+  Check(in.v.shape() == shape, "[wkv4] shapes {} and {} differ", shape, in.v.shape());
+  Check(in.w.size() == shape[1] && in.u.size() == shape[1],
+        "[wkv4] w and u must have {} channels, not {}, {}", shape[1], in.w.size(), in.u.size());
+  Check(sequences.start.back() == shape[0], "[wkv4] the sequences cover {} rows, k has {}",
+        sequences.start.back(), shape[0]);
+  const Shape expected{state.in.dim(0), 3, shape[1]};
+  Check(state.in.shape() == expected && state.out.shape() == expected, "[wkv4] state must be {} but is {}",
+        expected, state.in.shape());
+}
+
 void CheckWkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& state, int heads) {
   const Shape& shape = in.r.shape();
   for (const Tensor* t : {&in.w, &in.k, &in.v, &in.a, &in.b}) {
@@ -27,6 +39,29 @@ void CheckWkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef&
 }
 
 }  // namespace
+
+Tensor Wkv4(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& state) {
+  CheckWkv4(in, sequences, state);
+  Backend& backend = BackendOf(in.k);
+  const Shape& shape = in.k.shape();
+  const Tensor y = Tensor::Empty(shape);
+  Tape* tape = Tape::For(in.k, in.v, in.w, in.u, state.in);
+  const Tensor snapshots = tape ? Tensor::Empty({backend.Wkv4Snapshots(sequences), 3, shape[1]}) : Tensor();
+  backend.Wkv4Forward(in, sequences, state, y, snapshots);
+  if (tape != nullptr) {
+    tape->Record([=, &backend, gy = y.Track(), gs = state.out.Track()] {
+      if (!gy->value && !gs->value) return;
+      const Shape& shape = in.k.shape();
+      const Wkv4Inputs d{Tensor::Empty(shape), Tensor::Empty(shape), AccumulatorFor(in.w),
+                         AccumulatorFor(in.u)};
+      backend.Wkv4Backward(in, snapshots, sequences, state, Arrived(gy, shape), gs->value, d,
+                           Accumulator(GradientOf(state.in), state.in.shape()));
+      Accumulate(GradientOf(in.k), d.k);
+      Accumulate(GradientOf(in.v), d.v);
+    });
+  }
+  return y;
+}
 
 Tensor Wkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& state, int heads) {
   CheckWkv7(in, sequences, state, heads);

@@ -81,6 +81,23 @@ Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m) {
   return y;
 }
 
+Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind) {
+  CheckSame("gate", x, z);
+  Backend& backend = BackendOf(x);
+  const Tensor y = Tensor::Empty(x.shape());
+  backend.Gate(x, z, kind, y);
+  if (Tape* tape = Tape::For(x, z)) {
+    tape->Record([=, &backend, gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor dx = Tensor::Empty(x.shape()), dz = Tensor::Empty(x.shape());
+      backend.GateBackward(x, z, kind, gy->value, dx, dz);
+      Accumulate(GradientOf(x), dx);
+      Accumulate(GradientOf(z), dz);
+    });
+  }
+  return y;
+}
+
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps) {
   const Dim width = x.dim(1);
   Check(weight.size() == width && bias.size() == width,

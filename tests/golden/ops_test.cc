@@ -36,6 +36,36 @@ class GoldenOps : public testing::Test {
   }
 };
 
+/// `batch` sequences of `time` rows, in slots of the same order.
+Sequences Even(Dim batch, Dim time) {
+  Sequences sequences;
+  for (Dim s = 0; s < batch; ++s) {
+    sequences.start.push_back(static_cast<int>((s + 1) * time));
+    sequences.slot.push_back(static_cast<int>(s));
+  }
+  return sequences;
+}
+
+TEST_F(GoldenOps, Wkv4) {
+  LINNET_SKIP_WITHOUT_GOLDEN();
+  const auto file = Open("wkv4");
+  const Dim batch = 2, time = 11, width = 16;
+  const Wkv4Inputs in{Input(*file, "in.k", {batch * time, width}),
+                      Input(*file, "in.v", {batch * time, width}), Input(*file, "in.w", {width}),
+                      Input(*file, "in.u", {width})};
+  const Tensor state = Tensor::Zeros({batch, 3, width}), out = Tensor::Zeros(state.shape());
+  for (Dim s = 0; s < batch; ++s) std::fill_n(state.data() + (3 * s + 2) * width, width, ops::kWkv4Nothing);
+  Tape tape;
+  const Tensor y = ops::Wkv4(in, Even(batch, time), {state, out});
+  ExpectClose(y, *file, "out.y", 1e-5);
+  Accumulate(y.gradient(), Input(*file, "gradout.y", y.shape()).Detach());
+  tape.Backward();
+  ExpectClose(in.k.grad(), *file, "grad.k", 1e-5);
+  ExpectClose(in.v.grad(), *file, "grad.v", 1e-5);
+  ExpectClose(in.w.grad(), *file, "grad.w", 1e-5);
+  ExpectClose(in.u.grad(), *file, "grad.u", 1e-5);
+}
+
 TEST_F(GoldenOps, Wkv7) {
   LINNET_SKIP_WITHOUT_GOLDEN();
   const auto file = Open("wkv7");
@@ -45,11 +75,8 @@ TEST_F(GoldenOps, Wkv7) {
   };
   const Wkv7Inputs in{input("r"), input("w"), input("k"), input("v"), input("a"), input("b")};
   const Tensor state = Input(*file, "in.s", {batch, heads, size, size}), out = Tensor::Zeros(state.shape());
-  Sequences sequences;
-  sequences.start = {0, time, 2 * time};
-  sequences.slot = {0, 1};
   Tape tape;
-  const Tensor y = ops::Wkv7(in, sequences, {state, out}, heads);
+  const Tensor y = ops::Wkv7(in, Even(batch, time), {state, out}, heads);
   ExpectClose(y, *file, "out.y", 1e-5);
   ExpectClose(out, *file, "out.s_out", 1e-5);
   Accumulate(y.gradient(), Input(*file, "gradout.y", y.shape()).Detach());

@@ -16,28 +16,94 @@ Sequences Ragged(const std::vector<int>& lengths) {
 
 const std::vector<std::vector<int>> kLengths = {{1}, {2, 1}, {15}, {16}, {17, 3}, {40, 1, 33}};
 
+/// `mixes` mixes, the last of which differs from row to row if `of_rows`.
+OpCase ShiftMixCase(const std::vector<int>& lengths, Dim width, int mixes, MixShare share, bool of_rows) {
+  const Sequences sequences = Ragged(lengths);
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1;
+  std::vector<Tensor> inputs{RandomTensor({n, width}, 1), RandomTensor({slots, width}, 2)};
+  for (int m = 0; m < mixes; ++m) {
+    inputs.push_back(RandomTensor(of_rows && m + 1 == mixes ? Shape{n, width} : Shape{width}, 3 + m));
+  }
+  const bool of_now = share == MixShare::kNow;
+  return {"rows " + std::to_string(n) + ", width " + std::to_string(width) + (of_now ? ", of now" : ""),
+          inputs,
+          [=](const auto& t) {
+            const Tensor out = Tensor::Zeros(t[1].shape());
+            auto ys = ops::ShiftMix(t[0], {t.begin() + 2, t.end()}, sequences, {t[1], out}, share);
+            ys.push_back(out);
+            return ys;
+          },
+          [=](const auto& v) {
+            return reference::ShiftMix(v[0], {v.begin() + 2, v.end()}, v[1], sequences, of_now, width);
+          }};
+}
+
 TEST(ShiftMix, MixesWithTheRowBeforeAndCarriesTheState) {
   for (const auto& lengths : kLengths) {
     for (Dim width : {5, 48}) {
-      for (int mixes : {1, 6}) {
-        const Sequences sequences = Ragged(lengths);
-        const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1;
-        std::vector<Tensor> inputs{RandomTensor({n, width}, 1), RandomTensor({slots, width}, 2)};
-        for (int m = 0; m < mixes; ++m) inputs.push_back(RandomTensor({width}, 3 + m));
-        Check(OpCase{"rows " + std::to_string(n) + ", width " + std::to_string(width), inputs,
-                     [=](const auto& t) {
-                       const Tensor out = Tensor::Zeros(t[1].shape());
-                       auto ys = ops::ShiftMix(t[0], {t.begin() + 2, t.end()}, sequences, {t[1], out});
-                       ys.push_back(out);
-                       return ys;
-                     },
-                     [=](const auto& v) {
-                       return reference::ShiftMix(v[0], {v.begin() + 2, v.end()}, v[1], sequences);
-                     }});
+      for (MixShare share : {MixShare::kPrevious, MixShare::kNow}) {
+        Check(ShiftMixCase(lengths, width, 1, share, false));
+        Check(ShiftMixCase(lengths, width, 6, share, false));
+        Check(ShiftMixCase(lengths, width, 3, share, true));
       }
     }
   }
 }
+
+TEST(ShiftMix, AddsUpTheGradientsOfManyRows) {
+  Check(ShiftMixCase({900, 31}, 48, 3, MixShare::kPrevious, true));  // more than one thread's share
+}
+
+TEST(ShiftMix, LeavesAStateAloneThatItIsNotToWrite) {
+  const Sequences sequences = Ragged({3});
+  const Tensor x = RandomTensor({3, 5}, 1), state = RandomTensor({2, 5}, 2), mix = RandomTensor({5}, 3);
+  const Tensor before = state.Clone(), first = ops::ShiftMix(x, {mix}, sequences, {state, {}})[0];
+  EXPECT_EQ(ToValues(state), ToValues(before));
+  EXPECT_EQ(ToValues(ops::ShiftMix(x, {mix}, sequences, {state, state})[0]), ToValues(first));
+  EXPECT_NE(ToValues(state), ToValues(before));
+}
+
+/// Keys of this size; `empty` sequences begin with nothing, others in the middle of something.
+OpCase Wkv4Case(const std::vector<int>& lengths, Dim width, double key_scale, bool empty) {
+  const Sequences sequences = Ragged(lengths);
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1;
+  const Tensor state = RandomTensor({slots, 3, width}, 5);
+  for (Dim slot = 0; slot < slots; ++slot) {
+    float *a = state.data() + slot * 3 * width, *b = a + width, *p = b + width;
+    for (Dim c = 0; c < width; ++c) {
+      if (empty) a[c] = 0, b[c] = 0, p[c] = ops::kWkv4Nothing;
+      b[c] = std::abs(b[c]);  // a sum of weights
+    }
+  }
+  OpCase c{"rows " + std::to_string(n) + ", width " + std::to_string(width) + (empty ? ", empty" : ""),
+           {RandomTensor({n, width}, 1, key_scale), RandomTensor({n, width}, 2), RandomTensor({width}, 3, 2),
+            RandomTensor({width}, 4), state},
+           [=](const auto& t) {
+             const Tensor out = Tensor::Zeros(t[4].shape());
+             const Tensor y = ops::Wkv4({t[0], t[1], t[2], t[3]}, sequences, {t[4], out});
+             return std::vector{y, out};
+           },
+           [=](const auto& v) {
+             return reference::Wkv4({v.begin(), v.begin() + 4}, v[4], sequences);
+           }};
+  c.value_tolerance = 1e-5;
+  return c;
+}
+
+TEST(Wkv4, IsTheRecurrenceForwardAndBackward) {
+  for (const auto& lengths : kLengths) {
+    for (Dim width : {1, 16, 37}) Check(Wkv4Case(lengths, width, 1, false));
+  }
+  Check(Wkv4Case({70, 9, 1}, 40, 1, false));
+}
+
+TEST(Wkv4, KeysBeyondTheRangeOfExpAreSafe) {
+  OpCase c = Wkv4Case({70, 9, 1}, 40, 60, false);
+  c.gradient_tolerance = 1e-4;
+  Check(c);
+}
+
+TEST(Wkv4, BeginsWithNothing) { CheckValues(Wkv4Case({40, 1, 2}, 19, 30, true)); }
 
 OpCase Wkv7Case(const std::vector<int>& lengths, Dim heads, Dim size) {
   const Sequences sequences = Ragged(lengths);

@@ -35,6 +35,12 @@ inline Values Transposed(const Values& x, size_t rows, size_t columns) {
   return y;
 }
 
+inline Values Gate(const Values& x, const Values& z, bool silu) {
+  Values y = x;
+  for (size_t i = 0; i < y.size(); ++i) y[i] *= Sigmoid(z[i]) * (silu ? z[i] : 1);
+  return y;
+}
+
 inline Values GroupNorm(const Values& x, const Values& w, const Values& b, size_t groups, double eps) {
   const size_t width = w.size(), size = width / groups;
   Values y(x.size());
@@ -59,10 +65,10 @@ inline void ClearUnused(Values& state, const Sequences& sequences, size_t slot_s
   }
 }
 
-/// The outputs of all mixes one after the other, then the final state.
+/// The outputs of all mixes one after the other, then the final state. A mix is the share of the row before,
+/// or of the present one if `of_now`; [width], or of each row.
 inline std::vector<Values> ShiftMix(const Values& x, const std::vector<Values>& mixes, const Values& state,
-                                    const Sequences& sequences) {
-  const size_t width = mixes[0].size();
+                                    const Sequences& sequences, bool of_now, size_t width) {
   Values last = state;
   std::vector<Values> ys(mixes.size(), Values(x.size()));
   for (int s = 0; s < sequences.sequences(); ++s) {
@@ -70,7 +76,10 @@ inline std::vector<Values> ShiftMix(const Values& x, const std::vector<Values>& 
       for (size_t c = 0; c < width; ++c) {
         double& previous = last[sequences.slot[s] * width + c];
         const double now = x[t * width + c];
-        for (size_t m = 0; m < mixes.size(); ++m) ys[m][t * width + c] = now + (previous - now) * mixes[m][c];
+        for (size_t m = 0; m < mixes.size(); ++m) {
+          const double mix = mixes[m][(t * width + c) % mixes[m].size()];
+          ys[m][t * width + c] = of_now ? now * mix + previous * (1 - mix) : now + (previous - now) * mix;
+        }
         previous = now;
       }
     }
@@ -78,6 +87,29 @@ inline std::vector<Values> ShiftMix(const Values& x, const std::vector<Values>& 
   ClearUnused(last, sequences, width);
   ys.push_back(last);
   return ys;
+}
+
+/// in = {k, v, w, u}; state [slots, 3, width] is a, b, p. Returns {y, final state}.
+inline std::vector<Values> Wkv4(const std::vector<Values>& in, const Values& state,
+                                const Sequences& sequences) {
+  const size_t width = in[2].size();
+  Values y(in[0].size()), all = state;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t c = 0; c < width; ++c) {
+        double *a = &all[sequences.slot[s] * 3 * width + c], *b = a + width, *p = b + width;
+        const double k = in[0][t * width + c], v = in[1][t * width + c], bonus = in[3][c] + k;
+        const double top = std::max(*p, bonus), now = std::exp(bonus - top), before = std::exp(*p - top);
+        y[t * width + c] = (before * *a + now * v) / (before * *b + now);
+        const double shrunk = *p - std::exp(in[2][c]), next = std::max(shrunk, k);
+        *a = std::exp(shrunk - next) * *a + std::exp(k - next) * v;
+        *b = std::exp(shrunk - next) * *b + std::exp(k - next);
+        *p = next;
+      }
+    }
+  }
+  ClearUnused(all, sequences, 3 * width);
+  return {y, all};
 }
 
 /// {key, removal, replacement}

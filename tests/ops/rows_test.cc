@@ -119,6 +119,17 @@ TEST_P(RowWise, Lerp) {
                }});
 }
 
+TEST_P(RowWise, Gate) {
+  const Dim n = GetParam().first, c = GetParam().second;
+  for (GateKind kind : {GateKind::kSigmoid, GateKind::kSilu}) {
+    Check(
+        OpCase{kind == GateKind::kSilu ? "silu" : "sigmoid",
+               {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2, 3)},
+               [=](const auto& t) { return std::vector{ops::Gate(t[0], t[1], kind)}; },
+               [=](const auto& v) { return Outputs{reference::Gate(v[0], v[1], kind == GateKind::kSilu)}; }});
+  }
+}
+
 TEST_P(RowWise, GroupNorm) {
   const Dim n = GetParam().first, c = GetParam().second;
   for (int groups : {1, 2, 4}) {

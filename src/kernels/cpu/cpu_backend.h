@@ -23,16 +23,26 @@ class CpuBackend final : public Backend {
   void Lerp(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) override;
   void LerpBackward(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& dy, const Tensor& da,
                     const Tensor& db, const Tensor& dm) override;
+  void Gate(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& y) override;
+  void GateBackward(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& dy, const Tensor& dx,
+                    const Tensor& dz) override;
   void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps, const Tensor& y,
                  const Tensor& mean, const Tensor& rstd) override;
   void GroupNormBackward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
                          const Tensor& dy, const Tensor& dx, const Tensor& dw, const Tensor& db) override;
 
-  void ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
+  void ShiftMix(const Tensor& x, std::span<const Tensor> mix, MixShare share, const Sequences& sequences,
                 const StateRef& state, std::span<const Tensor> ys) override;
-  void ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
-                        const Tensor& state_in, std::span<const Tensor> dys, const Tensor& dlast,
-                        const Tensor& dx, std::span<const Tensor> dmix, const Tensor& dstate) override;
+  void ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, MixShare share,
+                        const Sequences& sequences, const Tensor& state_in, std::span<const Tensor> dys,
+                        const Tensor& dlast, const Tensor& dx, std::span<const Tensor> dmix,
+                        const Tensor& dstate) override;
+  void Wkv4Forward(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& state, const Tensor& y,
+                   const Tensor& snapshots) override;
+  int Wkv4Snapshots(const Sequences& sequences) const override;
+  void Wkv4Backward(const Wkv4Inputs& in, const Tensor& snapshots, const Sequences& sequences,
+                    const StateRef& state, const Tensor& dy, const Tensor& dstate_out,
+                    const Wkv4Inputs& gradients, const Tensor& dstate_in) override;
   void Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads, const StateRef& state,
                    const Tensor& y, const Wkv7Saved& saved) override;
   int Wkv7Snapshots(const Sequences& sequences) const override;

@@ -1,4 +1,5 @@
-// Token shift with interpolation: y_n = x_t + (x_{t-1} - x_t) mix_n for each n.
+// Token shift with interpolation: y_n = x_t + (x_{t-1} - x_t) p_n for each n, where the share p_n of the row
+// before is a mix or 1 minus it.
 #include <array>
 
 #include "base/parallel.h"
@@ -11,42 +12,74 @@
 // After foreach_target.h, as every file that is compiled per target must have it.
 #include "kernels/cpu/simd.h"
 
+#ifndef LINNET_KERNELS_CPU_SHIFT_MIX_ONCE
+#define LINNET_KERNELS_CPU_SHIFT_MIX_ONCE
+namespace linnet {
+
+/// The share of the row before: base + slope * mix.
+struct ShareLine {
+  float base, slope;
+};
+
+inline constexpr int kMaxMixes = 8;
+using Rows = std::array<float*, kMaxMixes>;
+
+/// One row: pointers to its first channel in each tensor.
+struct ShiftMixRows {
+  const float *x, *previous;
+  Rows mix, next_mix;  // next_mix: that of the row after, in the backward pass
+  int count;
+  size_t n;
+};
+
+}  // namespace linnet
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-void ShiftMixRow(const float* x, const float* previous, const float* const* mix, float* const* y, int count,
-                 size_t n) {
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec now = io.Load(x + i), delta = hn::Sub(io.Load(previous + i), now);
-    for (int m = 0; m < count; ++m) io.Store(hn::MulAdd(delta, io.Load(mix[m] + i), now), y[m] + i);
+HWY_INLINE Vec ShareOf(ShareLine line, Vec mix) {
+  return hn::MulAdd(hn::Set(F32(), line.slope), mix, hn::Set(F32(), line.base));
+}
+
+void ShiftMixRow(const ShiftMixRows& row, ShareLine line, const Rows& y) {
+  ForLanes(row.n, [&](auto io, size_t i) HWY_ATTR {
+    const Vec now = io.Load(row.x + i), delta = hn::Sub(io.Load(row.previous + i), now);
+    for (int m = 0; m < row.count; ++m) {
+      io.Store(hn::MulAdd(delta, ShareOf(line, io.Load(row.mix[m] + i)), now), y[m] + i);
+    }
   });
 }
 
-/// dx_t = sum_n dy_n,t (1 - mix_n) + dy_n,t+1 mix_n, where `next` is 1 if row t + 1 follows in the sequence,
-/// else 0; dmix_n += dy_n,t (x_{t-1} - x_t).
-void ShiftMixBackwardRow(const float* x, const float* previous, const float* const* mix,
-                         const float* const* dy, int count, size_t n, bool next, float* dx,
-                         float* const* dmix) {
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec delta = hn::Sub(io.Load(previous + i), io.Load(x + i));
+/// dx_t = sum_n dy_n,t (1 - p_n,t) + dy_n,t+1 p_n,t+1, where `next` says whether row t + 1 follows in the
+/// sequence; dmix_n += dy_n,t (x_{t-1} - x_t) dp/dmix.
+void ShiftMixBackwardRow(const ShiftMixRows& row, ShareLine line, const Rows& dy, bool next, float* dx,
+                         const Rows& dmix) {
+  const Vec slope = hn::Set(F32(), line.slope);
+  ForLanes(row.n, [&](auto io, size_t i) HWY_ATTR {
+    const Vec delta = hn::Mul(slope, hn::Sub(io.Load(row.previous + i), io.Load(row.x + i)));
     Vec sum = hn::Zero(F32());
-    for (int m = 0; m < count; ++m) {
-      const Vec g = io.Load(dy[m] + i), share = io.Load(mix[m] + i);
-      sum = hn::Add(sum, hn::NegMulAdd(g, share, g));
-      if (next) sum = hn::MulAdd(io.Load(dy[m] + n + i), share, sum);
+    for (int m = 0; m < row.count; ++m) {
+      const Vec g = io.Load(dy[m] + i);
+      sum = hn::Add(sum, hn::NegMulAdd(g, ShareOf(line, io.Load(row.mix[m] + i)), g));
+      if (next) {
+        const Vec share = ShareOf(line, io.Load(row.next_mix[m] + i));
+        sum = hn::MulAdd(io.Load(dy[m] + row.n + i), share, sum);
+      }
       io.Store(hn::MulAdd(g, delta, io.Load(dmix[m] + i)), dmix[m] + i);
     }
     io.Store(sum, dx + i);
   });
 }
 
-/// dstate += sum_n dy_n mix_n, of a sequence's first row.
-void ShiftMixStateBackward(const float* const* mix, const float* const* dy, int count, size_t n,
-                           float* dstate) {
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
+/// dstate += sum_n dy_n p_n, of a sequence's first row.
+void ShiftMixStateBackward(const ShiftMixRows& row, ShareLine line, const Rows& dy, float* dstate) {
+  ForLanes(row.n, [&](auto io, size_t i) HWY_ATTR {
     Vec sum = io.Load(dstate + i);
-    for (int m = 0; m < count; ++m) sum = hn::MulAdd(io.Load(dy[m] + i), io.Load(mix[m] + i), sum);
+    for (int m = 0; m < row.count; ++m) {
+      sum = hn::MulAdd(io.Load(dy[m] + i), ShareOf(line, io.Load(row.mix[m] + i)), sum);
+    }
     io.Store(sum, dstate + i);
   });
 }
@@ -68,58 +101,73 @@ HWY_EXPORT(AddRow);
 
 namespace {
 
-constexpr int kMaxMixes = 8;
-using Rows = std::array<float*, kMaxMixes>;
+ShareLine LineOf(MixShare share) { return share == MixShare::kPrevious ? ShareLine{0, 1} : ShareLine{1, -1}; }
 
-/// Row `t` of each tensor (row 0 of a vector of parameters).
+bool OfEachRow(const Tensor& mix, int64_t width) { return mix.size() > width; }
+
+/// Row `t` of each tensor; row 0 of those that are the same for all rows.
 Rows RowsOf(std::span<const Tensor> tensors, int64_t t, int64_t width) {
   Rows rows{};
-  for (size_t m = 0; m < tensors.size(); ++m) rows[m] = tensors[m].data() + t * width;
+  for (size_t m = 0; m < tensors.size(); ++m) {
+    rows[m] = tensors[m].data() + (OfEachRow(tensors[m], width) ? t * width : 0);
+  }
   return rows;
+}
+
+/// Row t of sequence s.
+ShiftMixRows RowOf(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
+                   const Tensor& state_in, int s, int64_t t) {
+  const int64_t width = x.dim(1), next = t + 1 < sequences.start[s + 1] ? t + 1 : t;
+  const float* now = x.data() + t * width;
+  return {now,
+          t == sequences.start[s] ? state_in.data() + sequences.slot[s] * width : now - width,
+          RowsOf(mix, t, width),
+          RowsOf(mix, next, width),
+          static_cast<int>(mix.size()),
+          static_cast<size_t>(width)};
 }
 
 }  // namespace
 
-void CpuBackend::ShiftMix(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
-                          const StateRef& state, std::span<const Tensor> ys) {
+void CpuBackend::ShiftMix(const Tensor& x, std::span<const Tensor> mix, MixShare share,
+                          const Sequences& sequences, const StateRef& state, std::span<const Tensor> ys) {
   const int64_t width = x.dim(1);
-  const Rows weights = RowsOf(mix, 0, width);
-  const auto rows = [&](int s, int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const float* now = x.data() + t * width;
-      const float* previous =
-          t == sequences.start[s] ? state.in.data() + sequences.slot[s] * width : now - width;
-      HWY_DYNAMIC_DISPATCH(ShiftMixRow)
-      (now, previous, weights.data(), RowsOf(ys, t, width).data(), static_cast<int>(mix.size()), width);
-    }
-  };
   for (int s = 0; s < sequences.sequences(); ++s) {
     const int64_t first = sequences.start[s], length = sequences.length(s);
-    ParallelFor(length, GrainRows(width),
-                [&](int64_t begin, int64_t end) { rows(s, first + begin, first + end); });
+    ParallelFor(length, GrainRows(width), [&](int64_t begin, int64_t end) {
+      for (int64_t t = first + begin; t < first + end; ++t) {
+        HWY_DYNAMIC_DISPATCH(ShiftMixRow)
+        (RowOf(x, mix, sequences, state.in, s, t), LineOf(share), RowsOf(ys, t, width));
+      }
+    });
+    if (!state.out) continue;
     std::memcpy(state.out.data() + sequences.slot[s] * width, x.data() + (first + length - 1) * width,
                 width * sizeof(float));
   }
 }
 
-void CpuBackend::ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, const Sequences& sequences,
-                                  const Tensor& state_in, std::span<const Tensor> dys, const Tensor& dlast,
-                                  const Tensor& dx, std::span<const Tensor> dmix, const Tensor& dstate) {
+void CpuBackend::ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, MixShare share,
+                                  const Sequences& sequences, const Tensor& state_in,
+                                  std::span<const Tensor> dys, const Tensor& dlast, const Tensor& dx,
+                                  std::span<const Tensor> dmix, const Tensor& dstate) {
   const int64_t width = x.dim(1);
-  const int count = static_cast<int>(mix.size());
-  const Rows weights = RowsOf(mix, 0, width);
+  const ShareLine line = LineOf(share);
+  std::vector<Tensor> summed;  // the gradients that rows add up to
+  for (const Tensor& d : dmix) {
+    if (!OfEachRow(d, width)) summed.push_back(d);
+  }
   for (int s = 0; s < sequences.sequences(); ++s) {
     const int64_t first = sequences.start[s], length = sequences.length(s), slot = sequences.slot[s];
-    PartialSums sums(length, GrainRows(width), std::vector<Tensor>(dmix.begin(), dmix.end()));
+    PartialSums sums(length, GrainRows(width), summed);
     ParallelParts(length, sums.parts(), [&](int part, int64_t begin, int64_t end) {
-      Rows dweights{};
-      for (int m = 0; m < count; ++m) dweights[m] = sums.of(part, m);
       for (int64_t t = first + begin; t < first + end; ++t) {
-        const float* now = x.data() + t * width;
-        const float* previous = t == first ? state_in.data() + slot * width : now - width;
+        Rows dweights = RowsOf(dmix, t, width);
+        for (size_t m = 0, index = 0; m < dmix.size(); ++m) {
+          if (!OfEachRow(dmix[m], width)) dweights[m] = sums.of(part, static_cast<int>(index++));
+        }
         HWY_DYNAMIC_DISPATCH(ShiftMixBackwardRow)
-        (now, previous, weights.data(), RowsOf(dys, t, width).data(), count, width, t + 1 < first + length,
-         dx.data() + t * width, dweights.data());
+        (RowOf(x, mix, sequences, state_in, s, t), line, RowsOf(dys, t, width), t + 1 < first + length,
+         dx.data() + t * width, dweights);
       }
     });
     sums.AddUp();
@@ -129,7 +177,8 @@ void CpuBackend::ShiftMixBackward(const Tensor& x, std::span<const Tensor> mix, 
     }
     if (dstate) {
       HWY_DYNAMIC_DISPATCH(ShiftMixStateBackward)
-      (weights.data(), RowsOf(dys, first, width).data(), count, width, dstate.data() + slot * width);
+      (RowOf(x, mix, sequences, state_in, s, first), line, RowsOf(dys, first, width),
+       dstate.data() + slot * width);
     }
   }
 }
