@@ -1,10 +1,19 @@
 // The table of architectures. A new one is a file in this folder and a row here.
+#include "models/rwkv4.h"
 #include "models/rwkv7.h"
 
 namespace linnet {
 
 std::span<const Architecture> Architectures() {
   static const Architecture kTable[] = {
+      {"rwkv4",
+       "RWKV-4",
+       models::IsRwkv4,
+       models::ReadRwkv4Sizes,
+       models::CompleteRwkv4Sizes,
+       models::MakeRwkv4,
+       {},
+       models::Rwkv4RecurrenceFlops},
       {"rwkv7",
        "RWKV-7 \"Goose\"",
        models::IsRwkv7,

@@ -12,26 +12,15 @@
 #include <cmath>
 #include <optional>
 
-#include "nn/layers.h"
-
 namespace linnet::models {
 namespace {
 
 using ops::Act;
 using ops::WeightLayout;
 
-/// What the initial values depend on besides the channel: how deep the layer lies.
-struct Depth {
-  double rho;  // 0 in the first layer, 1 in the last
-  double tau;  // 1 in the first layer, 1/L in the last
-  Depth(int layer, Dim layers)
-      : rho(layers > 1 ? static_cast<double>(layer) / (layers - 1) : 0),
-        tau(1 - static_cast<double>(layer) / layers) {}
-};
-
 /// A mix of token shift: 1 - (c / C)^power.
 Init MixInit(Dim width, double power) {
-  return init::Element([=](Dim c) { return 1 - std::pow(static_cast<double>(c) / width, power); });
+  return init::Element([=](Dim c) { return 1 - Ramp(c, width, power); });
 }
 
 /// n0 + f(x n1) n2: the low-rank maps that let decay, rate, value residual and gate follow the input.
@@ -57,7 +46,7 @@ class TimeMix {
         shift_(p.State("shift", {c.width})),
         wkv_(p.State("wkv", {c.heads(), c.head_size, c.head_size})) {
     const auto [rho, tau] = Depth(layer, c.layers);
-    const auto line = [&](Dim n) { return static_cast<double>(n) / (c.width - 1) - 0.5; };
+    const auto line = [&](Dim n) { return Line(n, c.width) - 0.5; };
     const auto zigzag = [&](Dim n) {
       const double half = (c.head_size - 1) / 2.0, z = (n % c.head_size - half) / half;
       return z * std::abs(z);
@@ -157,60 +146,12 @@ struct Block {
   }
 };
 
-class Rwkv7 : public Model {
- public:
-  Rwkv7(const Params& p, const Rwkv7Sizes& c)
-      : emb_(p.Matrix("emb.weight", {c.vocab, c.width}, init::Uniform(1e-4f))),
-        ln0_(p / "blocks" / 0 / "ln0", c.width) {
-    for (int i = 0; i < c.layers; ++i) blocks_.emplace_back(p / "blocks" / i, c, i);
-    ln_out_.emplace(p / "ln_out", c.width);
-    const float gain =
-        0.5f * std::sqrt(std::max(1.0f, static_cast<float>(c.vocab) / static_cast<float>(c.width)));
-    head_ = p.Matrix("head.weight", {c.vocab, c.width}, init::Orthogonal(gain));
-  }
-
-  Tensor Hidden(const Batch& batch, const State& state) const override {
-    batch.Validate(state.slots());
-    Tensor x = ln0_(ops::Embedding(emb_, batch.tokens)), v_first;
-    for (const Block& block : blocks_) {
-      if (batch.recompute) {
-        RunAgainInBackward(block, x, v_first, batch, state);
-      } else {
-        x = block(x, v_first, batch, state);
-      }
-    }
-    return (*ln_out_)(ops::Rows(x, batch.wanted));
-  }
-
-  const Tensor& head() const override { return head_; }
-
- private:
-  /// x = block(x), keeping only the block's inputs. The first block makes v_first, the others read it.
-  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& v_first, const Batch& batch,
-                                 const State& state) {
-    const bool first = !v_first;
-    const auto run = [&block, &batch, &state, first](const std::vector<Tensor>& in) -> std::vector<Tensor> {
-      Tensor v = first ? Tensor() : in[1];
-      const Tensor out = block(in[0], v, batch, state);
-      if (first) return {out, v};
-      return {out};
-    };
-    const std::vector<Tensor> out = first ? Recompute({x}, run) : Recompute({x, v_first}, run);
-    x = out[0];
-    if (first) v_first = out[1];
-  }
-
-  Tensor emb_;
-  Norm ln0_;
-  std::vector<Block> blocks_;
-  std::optional<Norm> ln_out_;
-  Tensor head_;
-};
-
 }  // namespace
 
 std::unique_ptr<Model> MakeRwkv7(const Params& params, const Sizes& sizes) {
-  return std::make_unique<Rwkv7>(params, Rwkv7Sizes(sizes));
+  const Rwkv7Sizes c(sizes);
+  return std::make_unique<Trunk<Block>>(params, c, 1e-4f,
+                                        [&c](const Params& p, int layer) { return Block(p, c, layer); });
 }
 
 }  // namespace linnet::models

@@ -1,12 +1,12 @@
 // RWKV-7: its sizes, and what the registry needs to recognise and build it.
 #pragma once
 
-#include "nn/model.h"
+#include "models/trunk.h"
 
 namespace linnet::models {
 
-struct Rwkv7Sizes {
-  Dim layers, width, ffn, vocab, head_size;
+struct Rwkv7Sizes : TrunkSizes {
+  Dim head_size;
   Dim decay_rank, rate_rank, value_rank, gate_rank;  // of the low-rank maps w, a, v, g
 
   explicit Rwkv7Sizes(const Sizes& sizes);

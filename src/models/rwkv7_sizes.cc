@@ -2,18 +2,10 @@
 #include <cmath>
 
 #include "models/rwkv7.h"
+#include "models/sizes.h"
 
 namespace linnet::models {
 namespace {
-
-/// Extent `index` of a tensor that must be there and have rank 2.
-Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index) {
-  const Checkpoint::Entry* entry = checkpoint.Find(name);
-  Check(entry != nullptr, "{}: the tensor {} is missing", checkpoint.path().string(), name);
-  Check(entry->shape.rank() == 2, "{}: {} must have two extents but is {}", checkpoint.path().string(), name,
-        entry->shape);
-  return entry->shape[index];
-}
 
 /// A rank as RWKV-LM's trainer computes it: a multiple of 32 near factor * sqrt(width), halves to even, at
 /// least 32.
@@ -25,10 +17,7 @@ Dim DefaultRank(Dim width, double factor) {
 }  // namespace
 
 Rwkv7Sizes::Rwkv7Sizes(const Sizes& sizes)
-    : layers(sizes.at("layers")),
-      width(sizes.at("width")),
-      ffn(sizes.at("ffn")),
-      vocab(sizes.at("vocab")),
+    : TrunkSizes(sizes),
       head_size(sizes.at("head_size")),
       decay_rank(sizes.at("decay_rank")),
       rate_rank(sizes.at("rate_rank")),
@@ -41,23 +30,15 @@ bool IsRwkv7(const Checkpoint& checkpoint) {
 }
 
 Sizes ReadRwkv7Sizes(const Checkpoint& checkpoint) {
-  Dim layers = 0;
-  while (checkpoint.Find("blocks." + std::to_string(layers) + ".ln1.weight")) ++layers;
-  Sizes sizes{{"layers", layers},
-              {"vocab", Extent(checkpoint, "emb.weight", 0)},
-              {"width", Extent(checkpoint, "emb.weight", 1)},
-              {"head_size", Extent(checkpoint, "blocks.0.att.r_k", 1)},
-              {"ffn", Extent(checkpoint, "blocks.0.ffn.key.weight", 0)},
-              {"decay_rank", Extent(checkpoint, "blocks.0.att.w1", 1)},
-              {"rate_rank", Extent(checkpoint, "blocks.0.att.a1", 1)},
-              {"gate_rank", Extent(checkpoint, "blocks.0.att.g1", 1)}};
+  Sizes sizes = ReadTrunkSizes(checkpoint);
+  sizes["head_size"] = Extent(checkpoint, "blocks.0.att.r_k", 1);
+  sizes["decay_rank"] = Extent(checkpoint, "blocks.0.att.w1", 1);
+  sizes["rate_rank"] = Extent(checkpoint, "blocks.0.att.a1", 1);
+  sizes["gate_rank"] = Extent(checkpoint, "blocks.0.att.g1", 1);
   // The first layer's value residual is absent, or there and not used.
   sizes["value_rank"] =
-      layers > 1 ? Extent(checkpoint, "blocks.1.att.v1", 1) : DefaultRank(sizes["width"], 1.7);
+      sizes["layers"] > 1 ? Extent(checkpoint, "blocks.1.att.v1", 1) : DefaultRank(sizes["width"], 1.7);
   const Dim heads = Extent(checkpoint, "blocks.0.att.r_k", 0);
-  for (const auto& [name, value] : sizes) {
-    Check(value > 0, "{}: the model has {} = 0", checkpoint.path().string(), name);
-  }
   Check(heads * sizes["head_size"] == sizes["width"],
         "{}: blocks.0.att.r_k has {} heads of {}, which do not make up the width {} of emb.weight",
         checkpoint.path().string(), heads, sizes["head_size"], sizes["width"]);
@@ -65,20 +46,14 @@ Sizes ReadRwkv7Sizes(const Checkpoint& checkpoint) {
 }
 
 Sizes CompleteRwkv7Sizes(Sizes sizes) {
-  for (const char* name : {"layers", "width", "vocab"}) {
-    Check(sizes.contains(name) && sizes[name] > 0, "--{} must be given and at least 1", name);
-  }
+  CheckTrunkSizes(sizes);
   const Dim width = sizes["width"];
-  sizes.try_emplace("head_size", 64);
   sizes.try_emplace("ffn", 4 * width);
   sizes.try_emplace("decay_rank", DefaultRank(width, 2.5));
   sizes.try_emplace("rate_rank", DefaultRank(width, 2.5));
   sizes.try_emplace("value_rank", DefaultRank(width, 1.7));
   sizes.try_emplace("gate_rank", DefaultRank(width, 5));
-  const Dim head_size = sizes["head_size"];
-  Check(head_size >= 4 && head_size <= 1024, "--head-size must lie between 4 and 1024 but is {}", head_size);
-  Check(width % head_size == 0, "--width {} is not a multiple of --head-size {}; try --width {}", width,
-        head_size, (width + head_size - 1) / head_size * head_size);
+  CompleteHeadSize(sizes);
   return sizes;
 }
 

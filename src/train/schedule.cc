@@ -5,11 +5,6 @@
 #include <numbers>
 
 namespace linnet {
-namespace {
-
-constexpr double kWarmupStart = 0.01;  // part of the learning rate that step 0 has
-
-}  // namespace
 
 double TokenProgress(const Schedule& schedule, int64_t step, int64_t tokens_per_step, int64_t all_tokens) {
   const auto tokens = static_cast<double>(step) * static_cast<double>(tokens_per_step);
@@ -23,8 +18,8 @@ double LearningRate(const Schedule& schedule, int64_t step, double progress) {
   const double f = schedule.lr_final / schedule.lr;
   const double lr = schedule.lr * ((1 + f) / 2 + (1 - f) / 2 * std::cos(std::numbers::pi * progress));
   if (step >= schedule.warmup) return lr;
-  return lr * (kWarmupStart +
-               (1 - kWarmupStart) * static_cast<double>(step) / static_cast<double>(schedule.warmup));
+  return lr * (schedule.warmup_start + (1 - schedule.warmup_start) * static_cast<double>(step) /
+                                           static_cast<double>(schedule.warmup));
 }
 
 }  // namespace linnet

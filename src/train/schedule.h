@@ -14,7 +14,8 @@ namespace linnet {
 
 struct Schedule {
   double lr = 6e-4, lr_final = 6e-5;
-  int64_t warmup = 10;  // steps
+  int64_t warmup = 10;         // steps
+  double warmup_start = 0.01;  // part of the learning rate that step 0 has; RWKV-4's trainer has 0.2
 };
 
 /// P of a run that is to see `all_tokens`.

@@ -52,8 +52,10 @@ TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path
                                                                  {"--ffn", "ffn", o.ffn},
                                                                  {"--vocab", "vocab", o.vocab}};
   for (const auto& [flag, name, value] : asked) {
-    Check(value == 0 || value == model.sizes.at(name), "{} is {} but {} has {}; leave the flag out", flag,
-          value, path.string(), model.sizes.at(name));
+    const auto size = model.sizes.find(name);  // not every architecture has heads
+    const Dim has = size != model.sizes.end() ? size->second : 0;
+    Check(value == 0 || value == has, "{} is {} but {} has {}; leave the flag out", flag, value,
+          path.string(), has);
   }
   Check(model.vocab() >= 256, "{}: has a vocabulary of {}, --tokenizer bytes needs 256", path.string(),
         model.vocab());
@@ -82,7 +84,7 @@ void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
   options.arch = model.architecture->name;
   options.layers = model.sizes.at("layers");
   options.width = model.sizes.at("width");
-  options.head_size = model.sizes.at("head_size");
+  options.head_size = model.sizes.contains("head_size") ? model.sizes.at("head_size") : 0;
   options.ffn = model.sizes.at("ffn");
   options.vocab = model.sizes.at("vocab");
 }

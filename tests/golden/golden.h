@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,12 @@ inline std::vector<std::filesystem::path> Cases(const std::string& part) {
   }
   std::sort(cases.begin(), cases.end());
   return cases;
+}
+
+/// Whether this program runs models of a version as info.json names it.
+inline bool Runs(const std::string& version) {
+  static const std::set<std::string> versions = {"4", "7"};
+  return versions.contains(version);
 }
 
 /// Any tensor of numbers as doubles.

@@ -17,8 +17,9 @@ namespace {
 
 /// Sizes small enough for numeric gradients and odd enough to leave tails everywhere.
 Sizes SmallSizes(const Architecture& architecture) {
-  return architecture.complete_sizes(
-      {{"layers", 3}, {"width", 40}, {"head_size", 20}, {"ffn", 72}, {"vocab", 37}});
+  Sizes sizes{{"layers", 3}, {"width", 40}, {"ffn", 72}, {"vocab", 37}};
+  if (architecture.name != "rwkv4") sizes["head_size"] = 20;  // which has no heads
+  return architecture.complete_sizes(sizes);
 }
 
 /// A model in which no parameter is at a value, such as zero, that hides others from the loss.

@@ -1,0 +1,46 @@
+#include "models/sizes.h"
+
+namespace linnet::models {
+
+Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index, int rank) {
+  const Checkpoint::Entry* entry = checkpoint.Find(name);
+  Check(entry != nullptr, "{}: the tensor {} is missing", checkpoint.path().string(), name);
+  Check(entry->shape.rank() == rank, "{}: {} must have {} extents but is {}", checkpoint.path().string(),
+        name, rank, entry->shape);
+  const Dim extent = entry->shape[index];
+  Check(extent > 0, "{}: {} is empty", checkpoint.path().string(), name);
+  return extent;
+}
+
+Sizes ReadTrunkSizes(const Checkpoint& checkpoint) {
+  Dim layers = 0;
+  while (checkpoint.Find("blocks." + std::to_string(layers) + ".ln1.weight")) ++layers;
+  Check(layers > 0, "{}: the tensor blocks.0.ln1.weight is missing", checkpoint.path().string());
+  return {{"layers", layers},
+          {"vocab", Extent(checkpoint, "emb.weight", 0)},
+          {"width", Extent(checkpoint, "emb.weight", 1)},
+          {"ffn", Extent(checkpoint, "blocks.0.ffn.key.weight", 0)}};
+}
+
+void CheckTrunkSizes(const Sizes& sizes) {
+  for (const char* name : {"layers", "width", "vocab"}) {
+    Check(sizes.contains(name) && sizes.at(name) > 0, "--{} must be given and at least 1", name);
+  }
+}
+
+void AddHeads(const Checkpoint& checkpoint, const std::string& tensor, Dim heads, Sizes& sizes) {
+  const Dim width = sizes.at("width");
+  Check(width % heads == 0, "{}: {} has {} heads, which do not divide the width {} of emb.weight",
+        checkpoint.path().string(), tensor, heads, width);
+  sizes["head_size"] = width / heads;
+}
+
+void CompleteHeadSize(Sizes& sizes) {
+  sizes.try_emplace("head_size", 64);
+  const Dim head_size = sizes["head_size"], width = sizes["width"];
+  Check(head_size >= 4 && head_size <= 1024, "--head-size must lie between 4 and 1024 but is {}", head_size);
+  Check(width % head_size == 0, "--width {} is not a multiple of --head-size {}; try --width {}", width,
+        head_size, (width + head_size - 1) / head_size * head_size);
+}
+
+}  // namespace linnet::models

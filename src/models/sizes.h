@@ -1,0 +1,24 @@
+// Sizes that every RWKV has, read off a checkpoint or checked where a user chose them.
+#pragma once
+
+#include "nn/model.h"
+
+namespace linnet::models {
+
+/// Extent `index` of a tensor that must be there and have `rank` extents. Throws Error naming it.
+Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index, int rank = 2);
+
+/// layers, vocab, width and ffn. Throws Error, naming the tensor, if one is missing, and if a size is 0.
+Sizes ReadTrunkSizes(const Checkpoint& checkpoint);
+
+/// Throws Error unless layers, width and vocab are given and at least 1.
+void CheckTrunkSizes(const Sizes& sizes);
+
+/// Puts head_size in, which is what `heads` leave of the width. Throws Error, naming the tensor that has so
+/// many heads, unless they divide it.
+void AddHeads(const Checkpoint& checkpoint, const std::string& tensor, Dim heads, Sizes& sizes);
+
+/// Puts in a head_size of 64 if none was chosen. Throws Error, naming the flag, unless it divides the width.
+void CompleteHeadSize(Sizes& sizes);
+
+}  // namespace linnet::models

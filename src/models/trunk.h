@@ -1,0 +1,78 @@
+// What every RWKV is around its blocks: the embedding and its norm, the blocks one after the other, and the
+// norm before the head.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "models/initial.h"
+#include "nn/layers.h"
+#include "nn/model.h"
+
+namespace linnet::models {
+
+/// Of every RWKV; each version adds its own.
+struct TrunkSizes {
+  Dim layers, width, ffn, vocab;
+  explicit TrunkSizes(const Sizes& sizes)
+      : layers(sizes.at("layers")),
+        width(sizes.at("width")),
+        ffn(sizes.at("ffn")),
+        vocab(sizes.at("vocab")) {}
+};
+
+/// A Block is called as block(x, carried, batch, state) and returns the new x. `carried` is what a block
+/// hands on to all later ones; those of most versions leave it empty.
+template <class Block>
+class Trunk : public Model {
+ public:
+  /// `embedding` bounds the embedding's initial values; make_block(params, layer) makes a block.
+  Trunk(const Params& p, const TrunkSizes& c, float embedding,
+        const std::function<Block(const Params&, int)>& make_block)
+      : emb_(p.Matrix("emb.weight", {c.vocab, c.width}, init::Uniform(embedding))),
+        ln0_(p / "blocks" / 0 / "ln0", c.width) {
+    for (int i = 0; i < c.layers; ++i) blocks_.push_back(make_block(p / "blocks" / i, i));
+    ln_out_.emplace(p / "ln_out", c.width);
+    head_ = p.Matrix("head.weight", {c.vocab, c.width}, init::Orthogonal(0.5f * TallGain(c.vocab, c.width)));
+  }
+
+  Tensor Hidden(const Batch& batch, const State& state) const override {
+    batch.Validate(state.slots());
+    Tensor x = ln0_(ops::Embedding(emb_, batch.tokens)), carried;
+    for (const Block& block : blocks_) {
+      if (batch.recompute) {
+        RunAgainInBackward(block, x, carried, batch, state);
+      } else {
+        x = block(x, carried, batch, state);
+      }
+    }
+    return (*ln_out_)(ops::Rows(x, batch.wanted));
+  }
+
+  const Tensor& head() const override { return head_; }
+
+ private:
+  /// x = block(x), keeping only the block's inputs.
+  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& carried, const Batch& batch,
+                                 const State& state) {
+    const bool given = static_cast<bool>(carried);
+    const auto run = [&block, &batch, &state, given](const std::vector<Tensor>& in) {
+      Tensor c = given ? in[1] : Tensor();
+      std::vector<Tensor> out{block(in[0], c, batch, state)};
+      if (!given && c) out.push_back(c);
+      return out;
+    };
+    const std::vector<Tensor> out = given ? Recompute({x, carried}, run) : Recompute({x}, run);
+    x = out[0];
+    if (out.size() > 1) carried = out[1];
+  }
+
+  Tensor emb_;
+  Norm ln0_;
+  std::vector<Block> blocks_;
+  std::optional<Norm> ln_out_;
+  Tensor head_;
+};
+
+}  // namespace linnet::models
