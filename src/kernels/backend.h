@@ -16,7 +16,7 @@
 
 namespace linnet {
 
-enum class Activation { kNone, kTanh, kSigmoid, kRelu2 };
+enum class Activation { kNone, kTanh, kSigmoid, kRelu2, kExp };
 
 /// What a gate does with z: sigmoid(z), or z sigmoid(z).
 enum class GateKind { kSigmoid, kSilu };
@@ -29,6 +29,12 @@ enum class MixShare { kPrevious, kNow };
 /// the present token.
 struct Wkv4Inputs {
   Tensor k, v, w, u;
+};
+
+/// Inputs of the WKV-6 recurrence: r, k, v [N, C]; w, the logarithm of the decay's rate, [N, C] or, the same
+/// for all rows as in WKV-5, [C]; u [C], the bonus of the present token.
+struct Wkv6Inputs {
+  Tensor r, k, v, w, u;
 };
 
 /// Inputs of the WKV-7 recurrence, each [N, C]; `w` is the decay before its activation.
@@ -77,6 +83,10 @@ class Backend {
   virtual void Gather(const Tensor& x, std::span<const int> rows, const Tensor& y) = 0;
   /// y[rows[i]] += x[i]. Deterministic.
   virtual void ScatterAdd(const Tensor& x, std::span<const int> rows, const Tensor& y) = 0;
+  /// parts[p] = columns [p C, (p + 1) C) of x; x [N, P C], parts [P, N, C].
+  virtual void SplitColumns(const Tensor& x, const Tensor& parts) = 0;
+  /// The other way round.
+  virtual void JoinColumns(const Tensor& parts, const Tensor& x) = 0;
 
   // -- Dense products
   // ------------------------------------------------------------------------------------------------
@@ -137,6 +147,18 @@ class Backend {
   virtual void Wkv4Backward(const Wkv4Inputs& in, const Tensor& snapshots, const Sequences& sequences,
                             const StateRef& state, const Tensor& dy, const Tensor& dstate_out,
                             const Wkv4Inputs& gradients, const Tensor& dstate_in) = 0;
+
+  /// y_t = r_t (S_{t-1} + diag(u) k_t^T v_t);  S_t = diag(d_t) S_{t-1} + k_t^T v_t;  d = exp(-exp(w)).
+  /// The state is [slots, H, D key, D value]. `snapshots` [Wkv6Snapshots, H, D, D] is kept for the backward
+  /// pass and may be empty.
+  virtual void Wkv6Forward(const Wkv6Inputs& in, const Sequences& sequences, int heads, const StateRef& state,
+                           const Tensor& y, const Tensor& snapshots) = 0;
+  virtual int Wkv6Snapshots(const Sequences& sequences) const = 0;
+  /// The five gradients are set: those of u, and of a w that is the same for all rows, are [S, C], one row a
+  /// sequence. dstate_out, dstate_in [slots, H, D, D] may be empty; dstate_in +=.
+  virtual void Wkv6Backward(const Wkv6Inputs& in, const Tensor& snapshots, const Sequences& sequences,
+                            int heads, const Tensor& dy, const Tensor& dstate_out,
+                            const Wkv6Inputs& gradients, const Tensor& dstate_in) = 0;
 
   /// S_t = S_{t-1} (diag(d_t) + a_t^T b_t) + v_t^T k_t;  y_t = S_t r_t;  d = exp(-e^{-1/2} sigmoid(w)).
   /// The state is [slots, H, D value, D key], float32. `saved` may be empty (no backward pass to come).

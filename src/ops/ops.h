@@ -37,6 +37,10 @@ Tensor Add(const Tensor& a, const Tensor& b);
 Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m);
 /// x sigmoid(z), or x silu(z)
 Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind);
+/// x [N, P C] -> P tensors [N, C], the first of which has the first C columns.
+std::vector<Tensor> SplitColumns(const Tensor& x, int parts);
+/// x [P, ...] -> P tensors [...] that share its memory.
+std::vector<Tensor> Unstack(const Tensor& x);
 /// Each of `groups` parts of a row to mean 0 and variance 1, then times weight plus bias [C].
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps);
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps = 1e-5f);
@@ -62,6 +66,11 @@ struct Keys {
 };
 /// RWKV-7's keys: kk = k k_k, a unit vector per head; removal -kk, replacement kk a, key k (1 + (a - 1) k_a).
 Keys MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads);
+
+/// y_t = r_t (S_{t-1} + diag(u) k_t^T v_t), S_t = diag(d_t) S_{t-1} + k_t^T v_t, d = exp(-exp(w)): r, k, v
+/// and RWKV-6's w are [N, C], u and RWKV-5's w [C], the state [slots, H, D key, D value]. Gradients flow to
+/// the inputs, to state.in if it is tracked and from state.out.
+Tensor Wkv6(const Wkv6Inputs& in, const Sequences& sequences, const StateRef& state, int heads);
 
 /// S_t = S_{t-1} (diag(d_t) + a_t^T b_t) + v_t^T k_t, y_t = S_t r_t, d = exp(-e^{-1/2} sigmoid(w)); all
 /// inputs [N, C], the state [slots, H, D value, D key]. Gradients flow to the inputs, to state.in if it is

@@ -22,20 +22,35 @@ void CheckWkv4(const Wkv4Inputs& in, const Sequences& sequences, const StateRef&
         expected, state.in.shape());
 }
 
-void CheckWkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& state, int heads) {
+/// What the recurrences with a matrix as state have in common. Returns the head size.
+Dim CheckHeads(const char* op, const Shape& shape, const Sequences& sequences, const StateRef& state,
+               int heads) {
+  const Dim width = shape[1];
+  Check(heads > 0 && width % heads == 0, "[{}] a width of {} cannot be cut into {} heads", op, width, heads);
+  const Dim n = width / heads;
+  Check(n <= kMaxHeadSize, "[{}] a head of {} channels is larger than {}", op, n, kMaxHeadSize);
+  Check(sequences.start.back() == shape[0], "[{}] the sequences cover {} rows, r has {}", op,
+        sequences.start.back(), shape[0]);
+  const Shape expected{state.in.dim(0), heads, n, n};
+  Check(state.in.shape() == expected && state.out.shape() == expected, "[{}] state must be {} but is {}", op,
+        expected, state.in.shape());
+  return n;
+}
+
+void CheckWkv6(const Wkv6Inputs& in) {
+  const Shape& shape = in.r.shape();
+  for (const Tensor* t : {&in.k, &in.v}) {
+    Check(t->shape() == shape, "[wkv6] shapes {} and {} differ", shape, t->shape());
+  }
+  Check(in.w.shape() == shape || in.w.size() == shape[1], "[wkv6] w is {}, r {}", in.w.shape(), shape);
+  Check(in.u.size() == shape[1], "[wkv6] u must have {} channels but has {}", shape[1], in.u.size());
+}
+
+void CheckWkv7(const Wkv7Inputs& in) {
   const Shape& shape = in.r.shape();
   for (const Tensor* t : {&in.w, &in.k, &in.v, &in.a, &in.b}) {
     Check(t->shape() == shape, "[wkv7] shapes {} and {} differ", shape, t->shape());
   }
-  const Dim width = shape[1];
-  Check(heads > 0 && width % heads == 0, "[wkv7] a width of {} cannot be cut into {} heads", width, heads);
-  const Dim n = width / heads;
-  Check(n <= kMaxHeadSize, "[wkv7] a head of {} channels is larger than {}", n, kMaxHeadSize);
-  Check(sequences.start.back() == shape[0], "[wkv7] the sequences cover {} rows, r has {}",
-        sequences.start.back(), shape[0]);
-  const Shape expected{state.in.dim(0), heads, n, n};
-  Check(state.in.shape() == expected && state.out.shape() == expected, "[wkv7] state must be {} but is {}",
-        expected, state.in.shape());
 }
 
 }  // namespace
@@ -63,14 +78,46 @@ Tensor Wkv4(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& st
   return y;
 }
 
+Tensor Wkv6(const Wkv6Inputs& in, const Sequences& sequences, const StateRef& state, int heads) {
+  CheckWkv6(in);
+  const Dim n = CheckHeads("wkv6", in.r.shape(), sequences, state, heads);
+  Backend& backend = BackendOf(in.r);
+  const Tensor y = Tensor::Empty(in.r.shape());
+  Tape* tape = Tape::For(in.r, in.k, in.v, in.w, in.u, state.in);
+  const Tensor snapshots = tape ? Tensor::Empty({backend.Wkv6Snapshots(sequences), heads, n, n}) : Tensor();
+  backend.Wkv6Forward(in, sequences, heads, state, y, snapshots);
+  if (tape != nullptr) {
+    tape->Record([=, &backend, gy = y.Track(), gs = state.out.Track(), state_in = state.in] {
+      if (!gy->value && !gs->value) return;
+      const Shape &shape = in.r.shape(), of_sequences{sequences.sequences(), shape[1]};
+      const auto like = [&] { return Tensor::Empty(shape); };
+      const bool of_rows = in.w.shape() == shape;
+      const Wkv6Inputs d{like(), like(), like(), of_rows ? like() : Tensor::Empty(of_sequences),
+                         Tensor::Empty(of_sequences)};
+      backend.Wkv6Backward(in, snapshots, sequences, heads, Arrived(gy, shape), gs->value, d,
+                           Accumulator(GradientOf(state_in), state_in.shape()));
+      Accumulate(GradientOf(in.r), d.r);
+      Accumulate(GradientOf(in.k), d.k);
+      Accumulate(GradientOf(in.v), d.v);
+      backend.SumRows(d.u, AccumulatorFor(in.u));
+      if (of_rows) {
+        Accumulate(GradientOf(in.w), d.w);
+      } else {
+        backend.SumRows(d.w, AccumulatorFor(in.w));
+      }
+    });
+  }
+  return y;
+}
+
 Tensor Wkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& state, int heads) {
-  CheckWkv7(in, sequences, state, heads);
+  CheckWkv7(in);
+  const Dim n = CheckHeads("wkv7", in.r.shape(), sequences, state, heads);
   Backend& backend = BackendOf(in.r);
   const Tensor y = Tensor::Empty(in.r.shape());
   Tape* tape = Tape::For(in.r, in.w, in.k, in.v, in.a, in.b, state.in);
   Wkv7Saved saved;
   if (tape != nullptr) {
-    const Dim n = in.r.dim(1) / heads;
     saved = {Tensor::Empty({backend.Wkv7Snapshots(sequences), heads, n, n}), Tensor::Empty(in.r.shape())};
   }
   backend.Wkv7Forward(in, sequences, heads, state, y, saved);

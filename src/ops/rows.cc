@@ -12,6 +12,33 @@ void CheckSame(const char* op, const Tensor& a, const Tensor& b) {
   Check(a.shape() == b.shape(), "[{}] shapes {} and {} differ", op, a.shape(), b.shape());
 }
 
+/// The parts of x along its first extent, which share its memory.
+std::vector<Tensor> Slices(const Tensor& x) {
+  Shape shape;
+  for (int i = 1; i < x.shape().rank(); ++i) shape.Append(x.dim(i));
+  const auto owner = std::make_shared<Tensor>(x);
+  const size_t bytes = x.bytes() / x.dim(0);
+  std::vector<Tensor> slices;
+  for (Dim p = 0; p < x.dim(0); ++p) {
+    slices.push_back(Tensor::Wrap(owner, static_cast<std::byte*>(x.raw()) + p * bytes, shape, x.dtype()));
+  }
+  return slices;
+}
+
+std::vector<GradientPtr> TrackAll(const std::vector<Tensor>& tensors) {
+  std::vector<GradientPtr> gradients;
+  for (const Tensor& t : tensors) gradients.push_back(t.Track());
+  return gradients;
+}
+
+/// sum[p] += gradients[p], of those that arrived.
+void AddToSlices(const std::vector<GradientPtr>& gradients, const Tensor& sum) {
+  const std::vector<Tensor> slices = Slices(sum);
+  for (size_t p = 0; p < slices.size(); ++p) {
+    if (gradients[p]->value) BackendOf(sum).AddTo(gradients[p]->value, slices[p]);
+  }
+}
+
 }  // namespace
 
 Tensor Embedding(const Tensor& table, std::span<const int> ids) {
@@ -96,6 +123,36 @@ Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind) {
     });
   }
   return y;
+}
+
+std::vector<Tensor> SplitColumns(const Tensor& x, int parts) {
+  Check(x.shape().rank() == 2 && parts > 0 && x.dim(1) % parts == 0, "[split] {} cannot be cut into {} parts",
+        x.shape(), parts);
+  Backend& backend = BackendOf(x);
+  const Shape shape{parts, x.dim(0), x.dim(1) / parts};
+  const Tensor whole = Tensor::Empty(shape);
+  backend.SplitColumns(x, whole);
+  const std::vector<Tensor> ys = Slices(whole);
+  if (Tape* tape = Tape::For(x)) {
+    tape->Record([=, &backend, gx = x.gradient(), gys = TrackAll(ys), x_shape = x.shape()] {
+      const Tensor dwhole = Tensor::Zeros(shape), dx = Tensor::Empty(x_shape);
+      AddToSlices(gys, dwhole);
+      backend.JoinColumns(dwhole, dx);
+      Accumulate(gx, dx);
+    });
+  }
+  return ys;
+}
+
+std::vector<Tensor> Unstack(const Tensor& x) {
+  Check(x.shape().rank() > 1, "[unstack] {} has no parts", x.shape());
+  const std::vector<Tensor> ys = Slices(x);
+  if (Tape* tape = Tape::For(x)) {
+    tape->Record([gx = x.gradient(), gys = TrackAll(ys), shape = x.shape()] {
+      AddToSlices(gys, Accumulator(gx, shape));
+    });
+  }
+  return ys;
 }
 
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps) {

@@ -66,6 +66,56 @@ TEST_F(GoldenOps, Wkv4) {
   ExpectClose(in.u.grad(), *file, "grad.u", 1e-5);
 }
 
+/// WKV-5 (w for all rows) and 6; "in.s" of the last is one initial state for all sequences, as [value, key].
+TEST_F(GoldenOps, Wkv5AndWkv6) {
+  LINNET_SKIP_WITHOUT_GOLDEN();
+  const Dim batch = 2, time = 11, heads = 2, size = 8, width = heads * size;
+  for (const std::string name : {"wkv5", "wkv6", "wkv6_initial_state"}) {
+    SCOPED_TRACE(name);
+    const auto file = Open(name);
+    const auto input = [&](const char* n, const Shape& shape) {
+      return Input(*file, std::string("in.") + n, shape);
+    };
+    const Shape rows{batch * time, width};
+    const Wkv6Inputs in{input("r", rows), input("k", rows), input("v", rows),
+                        input("w", name == "wkv5" ? Shape{width} : rows), input("u", {width})};
+    const Tensor state = Tensor::Zeros({batch, heads, size, size}), out = Tensor::Zeros(state.shape());
+    const bool given = file->Find("in.s") != nullptr;
+    const auto transposed = [&](Dim s, Dim i) {  // element i of a head's state, seen as [value, key]
+      return s * heads * size * size + i / (size * size) * size * size + i % size * size + i / size % size;
+    };
+    if (given) {
+      const std::vector<double> s = Values(*file, "in.s");
+      for (Dim b = 0; b < batch; ++b) {
+        for (size_t i = 0; i < s.size(); ++i) {
+          state.data()[transposed(b, static_cast<Dim>(i))] = static_cast<float>(s[i]);
+        }
+      }
+      state.Track();
+    }
+    Tape tape;
+    const Tensor y = ops::Wkv6(in, Even(batch, time), {state, out}, heads);
+    ExpectClose(y, *file, "out.y", 1e-5);
+    Accumulate(y.gradient(), Input(*file, "gradout.y", y.shape()).Detach());
+    if (given) {
+      ExpectClose(out, *file, "out.s_out", 1e-5);
+      Accumulate(out.gradient(), Input(*file, "gradout.s_out", out.shape()).Detach());
+    }
+    tape.Backward();
+    ExpectClose(in.r.grad(), *file, "grad.r", 1e-5);
+    ExpectClose(in.k.grad(), *file, "grad.k", 1e-5);
+    ExpectClose(in.v.grad(), *file, "grad.v", 1e-5);
+    ExpectClose(in.w.grad(), *file, "grad.w", 1e-5);
+    ExpectClose(in.u.grad(), *file, "grad.u", 1e-5);
+    if (!given) continue;
+    const Tensor ds = Tensor::Zeros({heads, size, size});
+    for (Dim b = 0; b < batch; ++b) {
+      for (Dim i = 0; i < ds.size(); ++i) ds.data()[i] += state.grad().data()[transposed(b, i)];
+    }
+    ExpectClose(ds, *file, "grad.s", 1e-5);
+  }
+}
+
 TEST_F(GoldenOps, Wkv7) {
   LINNET_SKIP_WITHOUT_GOLDEN();
   const auto file = Open("wkv7");

@@ -105,6 +105,69 @@ TEST(Wkv4, KeysBeyondTheRangeOfExpAreSafe) {
 
 TEST(Wkv4, BeginsWithNothing) { CheckValues(Wkv4Case({40, 1, 2}, 19, 30, true)); }
 
+/// Rates of decay exp(w) with w spread by `spread`; one for all rows unless `of_rows`.
+OpCase Wkv6Case(const std::vector<int>& lengths, Dim heads, Dim size, bool of_rows, double spread) {
+  const Sequences sequences = Ragged(lengths);
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1, width = heads * size;
+  OpCase c{"rows " + std::to_string(n) + ", " + std::to_string(heads) + " heads of " + std::to_string(size) +
+               (of_rows ? ", decays of rows" : ""),
+           {RandomTensor({n, width}, 1), RandomTensor({n, width}, 2), RandomTensor({n, width}, 3),
+            RandomTensor(of_rows ? Shape{n, width} : Shape{width}, 4, spread), RandomTensor({width}, 5),
+            RandomTensor({slots, heads, size, size}, 6)},
+           [=](const auto& t) {
+             const Tensor out = Tensor::Zeros(t[5].shape());
+             const Tensor y =
+                 ops::Wkv6({t[0], t[1], t[2], t[3], t[4]}, sequences, {t[5], out}, static_cast<int>(heads));
+             return std::vector{y, out};
+           },
+           [=](const auto& v) {
+             return reference::Wkv6({v.begin(), v.begin() + 5}, v[5], sequences, heads);
+           }};
+  return c;
+}
+
+TEST(Wkv6, StepsAndChunksAreTheRecurrence) {
+  for (const auto& lengths : kLengths) {
+    for (const auto& [heads, size] : {std::pair{1, 4}, {2, 10}, {2, 16}, {1, 33}, {2, 64}}) {
+      for (bool of_rows : {true, false}) {
+        const OpCase c = Wkv6Case(lengths, heads, size, of_rows, 2);
+        SCOPED_TRACE(c.name);
+        CheckValues(c);
+      }
+    }
+  }
+}
+
+TEST(Wkv6, GradientsAreThoseOfTheRecurrence) {
+  for (const auto& lengths : kLengths) {
+    for (const auto& [heads, size] : {std::pair{1, 4}, {2, 10}, {2, 16}}) {
+      for (bool of_rows : {true, false}) {
+        const OpCase c = Wkv6Case(lengths, heads, size, of_rows, 1);
+        SCOPED_TRACE(c.name);
+        CheckGradients(c);
+      }
+    }
+  }
+  CheckGradients(Wkv6Case({35}, 1, 64, true, 1));
+}
+
+TEST(Wkv6, DecaysFromNoneToAllAtOnceAreSafe) {
+  Check(Wkv6Case({40, 17}, 2, 16, true, 6));  // rates from e^-20 to e^20
+  const Sequences sequences = Ragged({20});
+  const Tensor x = RandomTensor({20, 8}, 1), w = Tensor::Empty({20, 8}), u = RandomTensor({8}, 2),
+               state = Tensor::Zeros({2, 1, 8, 8});
+  for (Dim i = 0; i < w.size(); ++i) w.data()[i] = i % 3 == 0 ? 100.0f : -100.0f;  // 0 and 1
+  w.Track();
+  Tape tape;
+  const Tensor y = ops::Wkv6({x, x, x, w, u}, sequences, {state, Tensor::Zeros(state.shape())}, 1);
+  Accumulate(y.gradient(), RandomTensor(y.shape(), 3));
+  tape.Backward();
+  for (Dim i = 0; i < y.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(y.data()[i]));
+    ASSERT_NEAR(w.grad().data()[i], 0, 1e-30);
+  }
+}
+
 OpCase Wkv7Case(const std::vector<int>& lengths, Dim heads, Dim size) {
   const Sequences sequences = Ragged(lengths);
   const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1, width = heads * size;

@@ -131,6 +131,32 @@ inline std::vector<Values> MakeKeys(const Values& k, const Values& a, const Valu
   return out;
 }
 
+/// in = {r, k, v, w, u}; w [n, width] or [width]; state [slots, heads, size key, size value]. Returns {y,
+/// final state}.
+inline std::vector<Values> Wkv6(const std::vector<Values>& in, const Values& state,
+                                const Sequences& sequences, size_t heads) {
+  const auto& [r, k, v, w, u] = std::tie(in[0], in[1], in[2], in[3], in[4]);
+  const size_t width = u.size(), size = width / heads;
+  Values y(r.size()), all = state;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t c = 0; c < width; ++c) {  // a key's channel, with the row of the state that it has
+        const size_t at = t * width + c, head = c / size;
+        const double decay = std::exp(-std::exp(w[at % w.size()]));
+        double* row = all.data() + (sequences.slot[s] * width + c) * size;
+        for (size_t j = 0; j < size; ++j) {
+          const size_t out = t * width + head * size + j;
+          const double added = k[at] * v[out];
+          y[out] += r[at] * (u[c] * added + row[j]);
+          row[j] = decay * row[j] + added;
+        }
+      }
+    }
+  }
+  ClearUnused(all, sequences, width * size);
+  return {y, all};
+}
+
 /// in = {r, w, k, v, a, b}, each [n, width]; state [slots, heads, size, size]. Returns {y, final state}.
 inline std::vector<Values> Wkv7(const std::vector<Values>& in, const Values& state,
                                 const Sequences& sequences, size_t width, size_t heads) {

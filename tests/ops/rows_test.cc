@@ -16,6 +16,7 @@ Values Activated(Values y, Act act) {
     if (act == Act::kTanh) x = std::tanh(x);
     if (act == Act::kSigmoid) x = reference::Sigmoid(x);
     if (act == Act::kRelu2) x = std::pow(std::max(0.0, x), 2);
+    if (act == Act::kExp) x = std::exp(x);
   }
   return y;
 }
@@ -24,7 +25,7 @@ class Linear : public testing::TestWithParam<LinearCase> {};
 
 TEST_P(Linear, IsTheProductPlusBiasThroughTheActivationInBothLayouts) {
   const Dim rows = GetParam().rows, in = GetParam().in, out = GetParam().out;
-  for (Act act : {Act::kNone, Act::kTanh, Act::kSigmoid, Act::kRelu2}) {
+  for (Act act : {Act::kNone, Act::kTanh, Act::kSigmoid, Act::kRelu2, Act::kExp}) {
     for (WeightLayout layout : {WeightLayout::kOutIn, WeightLayout::kInOut}) {
       const bool out_in = layout == WeightLayout::kOutIn;
       const double scale = 1 / std::sqrt(static_cast<double>(in));
@@ -160,6 +161,31 @@ TEST_P(RowWise, EmbeddingAndRows) {
                {RandomTensor({5, c}, 1)},
                [=](const auto& t) { return std::vector{ops::Rows(t[0], ids)}; },
                gather});
+}
+
+TEST_P(RowWise, SplitColumnsAndUnstack) {
+  const Dim n = GetParam().first, c = GetParam().second;
+  for (int parts : {1, 2, 3}) {
+    if (c % parts != 0) continue;
+    Check(OpCase{"columns",
+                 {RandomTensor({n, c}, 1)},
+                 [=](const auto& t) { return ops::SplitColumns(t[0], parts); },
+                 [=](const auto& v) {
+                   const Dim width = c / parts;
+                   Outputs ys(parts);
+                   for (size_t i = 0; i < v[0].size(); ++i) {
+                     ys[static_cast<Dim>(i) % c / width].push_back(v[0][i]);
+                   }
+                   return ys;
+                 }});
+  }
+  Check(OpCase{"leading extent",
+               {RandomTensor({3, n, c}, 1)},
+               [](const auto& t) { return ops::Unstack(t[0]); },
+               [=](const auto& v) {
+                 const auto at = [&](int p) { return v[0].begin() + p * n * c; };
+                 return Outputs{{at(0), at(1)}, {at(1), at(2)}, {at(2), at(3)}};
+               }});
 }
 
 TEST_P(RowWise, MakeKeys) {

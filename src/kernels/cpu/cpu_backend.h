@@ -12,6 +12,8 @@ class CpuBackend final : public Backend {
   void Scale(float factor, const Tensor& y) override;
   void Gather(const Tensor& x, std::span<const int> rows, const Tensor& y) override;
   void ScatterAdd(const Tensor& x, std::span<const int> rows, const Tensor& y) override;
+  void SplitColumns(const Tensor& x, const Tensor& parts) override;
+  void JoinColumns(const Tensor& parts, const Tensor& x) override;
 
   void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
               bool accumulate) override;
@@ -43,6 +45,12 @@ class CpuBackend final : public Backend {
   void Wkv4Backward(const Wkv4Inputs& in, const Tensor& snapshots, const Sequences& sequences,
                     const StateRef& state, const Tensor& dy, const Tensor& dstate_out,
                     const Wkv4Inputs& gradients, const Tensor& dstate_in) override;
+  void Wkv6Forward(const Wkv6Inputs& in, const Sequences& sequences, int heads, const StateRef& state,
+                   const Tensor& y, const Tensor& snapshots) override;
+  int Wkv6Snapshots(const Sequences& sequences) const override;
+  void Wkv6Backward(const Wkv6Inputs& in, const Tensor& snapshots, const Sequences& sequences, int heads,
+                    const Tensor& dy, const Tensor& dstate_out, const Wkv6Inputs& gradients,
+                    const Tensor& dstate_in) override;
   void Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads, const StateRef& state,
                    const Tensor& y, const Wkv7Saved& saved) override;
   int Wkv7Snapshots(const Sequences& sequences) const override;

@@ -53,6 +53,8 @@ HWY_INLINE Vec Activate(Activation act, Vec x) {
       const Vec positive = hn::Max(hn::Zero(F32()), x);
       return hn::Mul(positive, positive);
     }
+    case Activation::kExp:
+      return hn::Exp(F32(), x);
     case Activation::kNone:
       break;
   }
@@ -79,6 +81,8 @@ HWY_INLINE Vec Slope(Activation act, Vec y) {
       const Vec root = hn::Sqrt(y);
       return hn::Add(root, root);
     }
+    case Activation::kExp:
+      return y;
     case Activation::kNone:
       break;
   }

@@ -87,15 +87,6 @@ struct BackwardTiles {
         dlog_end(scratch.Take(np)) {}
 };
 
-/// Rows of stride `width` into a matrix of np columns; rows beyond `rows` become zero.
-HWY_INLINE void LoadRows(const float* from, size_t width, size_t n, size_t rows, float* to, size_t np) {
-  for (size_t t = 0; t < kWkvChunk; ++t) {
-    ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-      hn::StoreU(t < rows ? io.Load(from + t * width + i) : hn::Zero(F32()), F32(), to + t * np + i);
-    });
-  }
-}
-
 /// dlog_end[j] = sum_i dS_16[i, j] S_16[i, j];  then dS^ = dS_16 diag(W_16).
 HWY_INLINE void LeaveState(const float* state_after, size_t n, const float* decay, size_t np,
                            const BackwardTiles& t) {
@@ -201,12 +192,7 @@ void CpuBackend::Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, cons
                               int heads, const Tensor& dy, const Tensor& dstate_out,
                               const Wkv7Inputs& gradients, const Tensor& dstate_in) {
   const int64_t width = dy.dim(1), n = width / heads, square = n * n;
-  std::vector<int64_t> first_snapshot(sequences.sequences());
-  int64_t snapshots = 0;
-  for (int s = 0; s < sequences.sequences(); ++s) {
-    first_snapshot[s] = snapshots;
-    snapshots += WkvChunks(sequences.length(s)) + 1;
-  }
+  const std::vector<int64_t> starts = WkvSnapshotStarts(sequences, 1);
   ParallelFor(int64_t{sequences.sequences()} * heads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int s = static_cast<int>(item / heads);
@@ -218,7 +204,7 @@ void CpuBackend::Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, cons
         RowsAt(gradients, at),
         saved.u.data() + at,
         dy.data() + at,
-        saved.states.data() + (first_snapshot[s] * heads + h) * square,
+        saved.states.data() + (starts[s] * heads + h) * square,
         static_cast<size_t>(heads * square),
         static_cast<size_t>(width),
         static_cast<size_t>(n),

@@ -28,7 +28,6 @@
 
 namespace linnet {
 
-inline constexpr size_t kWkvChunk = 16;
 /// log d = kWkv7DecayScale * sigmoid(w)
 inline constexpr float kWkv7DecayScale = -0.60653065971263342f;  // -e^{-1/2}
 
@@ -44,10 +43,6 @@ inline Wkv7Rows<float> RowsAt(const Wkv7Inputs& in, int64_t at) {
           in.v.data() + at, in.a.data() + at, in.b.data() + at};
 }
 
-inline int64_t WkvChunks(int64_t length) {
-  return (length + static_cast<int64_t>(kWkvChunk) - 1) / static_cast<int64_t>(kWkvChunk);
-}
-
 }  // namespace linnet
 #endif
 
@@ -58,36 +53,13 @@ inline int64_t WkvChunks(int64_t length) {
 #define LINNET_KERNELS_CPU_WKV7_CHUNK_H_
 #endif
 
-#include "hwy/aligned_allocator.h"
-#include "kernels/cpu/small_matmul.h"
+#include "kernels/cpu/wkv_tiles.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
 inline constexpr size_t kPair = 2 * kWkvChunk;  // rows of a matrix that holds two kinds of vectors
-
-/// Working memory of one thread, cut into matrices of `np` columns: the head size rounded up to whole
-/// vectors.
-class Scratch {
- public:
-  explicit Scratch(size_t floats) : memory_(hwy::AllocateAligned<float>(floats)), next_(memory_.get()) {}
-  float* Take(size_t floats) {
-    float* taken = next_;
-    next_ += floats;
-    return taken;
-  }
-
- private:
-  hwy::AlignedFreeUniquePtr<float[]> memory_;
-  float* next_;
-};
-
-/// A multiple of the vector length and of the 4 rows that a tile of SmallMatMul has at least.
-HWY_INLINE size_t PaddedHead(size_t n) {
-  const size_t unit = std::max<size_t>(Lanes(), 4);
-  return (n + unit - 1) / unit * unit;
-}
 
 /// The scaled vectors of a chunk; rows beyond its length are zero and leave the state alone.
 struct ChunkTiles {
@@ -158,23 +130,6 @@ HWY_INLINE void ChunkProduct(const ChunkTiles& tiles, size_t np) {
   Transpose(tiles.bk, kPair, np, tiles.bk_t);
   SmallMatMul(kPair, kPair, np, {tiles.ar, np, 1}, tiles.bk_t, kPair, tiles.product, kPair);
   MaskCausal(tiles.product);
-}
-
-/// Copies an [n, n] matrix into an [np, np] one whose rest is zero.
-HWY_INLINE void PadSquare(const float* from, size_t n, float* to, size_t np) {
-  for (size_t i = 0; i < n; ++i) {
-    ForLanes(n, [&](auto io, size_t j)
-                    HWY_ATTR { hn::StoreU(io.Load(from + i * n + j), F32(), to + i * np + j); });
-  }
-  for (size_t i = n * np; i < np * np; ++i) to[i] = 0;
-}
-
-/// The other way round.
-HWY_INLINE void UnpadSquare(const float* from, size_t np, float* to, size_t n) {
-  for (size_t i = 0; i < n; ++i) {
-    ForLanes(n, [&](auto io, size_t j)
-                    HWY_ATTR { io.Store(hn::LoadU(F32(), from + i * np + j), to + i * n + j); });
-  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -13,9 +13,6 @@
 #define LINNET_KERNELS_CPU_WKV7_FORWARD_ONCE
 namespace linnet {
 
-/// Up to this many rows the steps one by one are faster than a chunk padded to 16.
-inline constexpr int64_t kWkvStepRows = 6;
-
 /// One head of one sequence.
 struct Wkv7ForwardHead {
   Wkv7Rows<const float> in;
@@ -62,20 +59,7 @@ HWY_INLINE void ForwardChunk(const ChunkTiles& tiles, size_t np, float* state_t,
   std::memcpy(u, out, kWkvChunk * np * sizeof(float));
   SmallMatMul(kWkvChunk, np, kPair, {tiles.product + kWkvChunk * kPair, kPair, 1}, tiles.uv, np, y, np, true);
   SmallMatMul(np, np, kPair, {tiles.bk, 1, np}, tiles.uv, np, state_t, np, true);
-  const float* decay = tiles.decay + (kWkvChunk - 1) * np;
-  for (size_t j = 0; j < np; ++j) {
-    const Vec w = hn::Set(F32(), decay[j]);
-    for (size_t i = 0; i < np; i += Lanes()) {
-      hn::StoreU(hn::Mul(w, hn::LoadU(F32(), state_t + j * np + i)), F32(), state_t + j * np + i);
-    }
-  }
-}
-
-HWY_INLINE void StoreRows(const float* from, size_t np, float* to, size_t width, size_t n, size_t rows) {
-  for (size_t t = 0; t < rows; ++t) {
-    ForLanes(n, [&](auto io, size_t i)
-                    HWY_ATTR { io.Store(hn::LoadU(F32(), from + t * np + i), to + t * width + i); });
-  }
+  ScaleRows(tiles.decay + (kWkvChunk - 1) * np, np, np, state_t);
 }
 
 void ForwardChunks(const Wkv7ForwardHead& head) {
@@ -164,20 +148,13 @@ HWY_EXPORT(ForwardChunks);
 HWY_EXPORT(ForwardSteps);
 
 int CpuBackend::Wkv7Snapshots(const Sequences& sequences) const {
-  int64_t count = 0;
-  for (int s = 0; s < sequences.sequences(); ++s) count += WkvChunks(sequences.length(s)) + 1;
-  return static_cast<int>(count);
+  return static_cast<int>(WkvSnapshotStarts(sequences, 1).back());
 }
 
 void CpuBackend::Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, int heads,
                              const StateRef& state, const Tensor& y, const Wkv7Saved& saved) {
   const int64_t width = y.dim(1), n = width / heads, square = n * n;
-  std::vector<int64_t> first_snapshot(sequences.sequences());
-  int64_t snapshots = 0;
-  for (int s = 0; s < sequences.sequences(); ++s) {
-    first_snapshot[s] = snapshots;
-    snapshots += WkvChunks(sequences.length(s)) + 1;
-  }
+  const std::vector<int64_t> starts = WkvSnapshotStarts(sequences, 1);
   const auto run = [&](int s, int64_t h) {
     const int64_t at = sequences.start[s] * width + h * n, length = sequences.length(s);
     const int64_t state_at = (sequences.slot[s] * heads + h) * square;
@@ -186,7 +163,7 @@ void CpuBackend::Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, i
         {rows.r, rows.w, rows.k, rows.v, rows.a, rows.b},
         y.data() + at,
         saved.u ? saved.u.data() + at : nullptr,
-        saved.states ? saved.states.data() + (first_snapshot[s] * heads + h) * square : nullptr,
+        saved.states ? saved.states.data() + (starts[s] * heads + h) * square : nullptr,
         static_cast<size_t>(heads * square),
         static_cast<size_t>(width),
         static_cast<size_t>(n),
@@ -199,13 +176,11 @@ void CpuBackend::Wkv7Forward(const Wkv7Inputs& in, const Sequences& sequences, i
       HWY_DYNAMIC_DISPATCH(ForwardChunks)(head);
     }
   };
-  const int64_t items = int64_t{sequences.sequences()} * heads;
-  const int64_t rows_per_item = std::max<int64_t>(1, y.dim(0) / std::max(1, sequences.sequences()));
-  constexpr int64_t kGrainOperations = 1 << 17;
-  const int64_t grain = std::max<int64_t>(1, kGrainOperations / (rows_per_item * square));
-  ParallelFor(items, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) run(static_cast<int>(item / heads), item % heads);
-  });
+  ParallelFor(int64_t{sequences.sequences()} * heads, WkvGrain(sequences, square),
+              [&](int64_t begin, int64_t end) {
+                for (int64_t item = begin; item < end; ++item)
+                  run(static_cast<int>(item / heads), item % heads);
+              });
 }
 
 }  // namespace linnet
