@@ -1,6 +1,9 @@
 // The table of architectures. A new one is a file in this folder and a row here.
 #include "models/rwkv4.h"
+#include "models/rwkv5.h"
+#include "models/rwkv6.h"
 #include "models/rwkv7.h"
+#include "models/sizes.h"
 
 namespace linnet {
 
@@ -14,6 +17,22 @@ std::span<const Architecture> Architectures() {
        models::MakeRwkv4,
        {},
        models::Rwkv4RecurrenceFlops},
+      {"rwkv5",
+       "RWKV-5 \"Eagle\"",
+       models::IsRwkv5,
+       models::ReadRwkv5Sizes,
+       models::CompleteRwkv5Sizes,
+       models::MakeRwkv5,
+       {},
+       models::Wkv6RecurrenceFlops},
+      {"rwkv6",
+       "RWKV-6 \"Finch\"",
+       models::IsRwkv6,
+       models::ReadRwkv6Sizes,
+       models::CompleteRwkv6Sizes,
+       models::MakeRwkv6,
+       {},
+       models::Wkv6RecurrenceFlops},
       {"rwkv7",
        "RWKV-7 \"Goose\"",
        models::IsRwkv7,

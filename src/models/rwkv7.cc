@@ -16,28 +16,19 @@ namespace linnet::models {
 namespace {
 
 using ops::Act;
-using ops::WeightLayout;
 
 /// A mix of token shift: 1 - (c / C)^power.
 Init MixInit(Dim width, double power) {
   return init::Element([=](Dim c) { return 1 - Ramp(c, width, power); });
 }
 
-/// n0 + f(x n1) n2: the low-rank maps that let decay, rate, value residual and gate follow the input.
-struct LowRank {
-  Tensor down, up, offset;
-
-  LowRank(const Params& p, const std::string& n, Dim width, Dim rank, const Init& offset_init,
-          float lr_scale = 1)
-      : down(p.LowRank(n + "1", {width, rank}, init::Zero())),
-        up(p.LowRank(n + "2", {rank, width}, init::Orthogonal(0.1f))),
-        offset(offset_init ? p.Vector(n + "0", {1, 1, width}, offset_init, lr_scale) : Tensor()) {}
-
-  Tensor operator()(const Tensor& x, Act inner, Act outer = Act::kNone) const {
-    return ops::Linear(ops::Linear(x, down, {}, inner, WeightLayout::kInOut), up, offset, outer,
-                       WeightLayout::kInOut);
-  }
-};
+/// n0 + f(x n1) n2: the maps that let decay, rate, value residual and gate follow the input.
+LowRank MakeLowRank(const Params& p, const std::string& n, Dim width, Dim rank, const Init& offset,
+                    float lr_scale = 1) {
+  return {p.LowRank(n + "1", {width, rank}, init::Zero()),
+          p.LowRank(n + "2", {rank, width}, init::Orthogonal(0.1f)),
+          offset ? p.Vector(n + "0", {1, 1, width}, offset, lr_scale) : Tensor()};
+}
 
 class TimeMix {
  public:
@@ -57,16 +48,16 @@ class TimeMix {
       mix_.push_back(p.Vector(name, {1, 1, c.width}, MixInit(c.width, power * tau)));
     }
     const double bend = 1 + std::pow(rho, 0.3);
-    decay_.emplace(
+    decay_ = MakeLowRank(
         p, "w", c.width, c.decay_rank,
         init::Element([=](Dim n) { return -5.5 + 6 * std::pow(line(n) + 0.5, bend) + 2.5 * zigzag(n); }), 2);
-    rate_.emplace(p, "a", c.width, c.rate_rank,
-                  init::Element([=](Dim n) { return -0.19 + 0.3 * zigzag(n) + 0.4 * line(n); }));
+    rate_ = MakeLowRank(p, "a", c.width, c.rate_rank,
+                        init::Element([=](Dim n) { return -0.19 + 0.3 * zigzag(n) + 0.4 * line(n); }));
     if (layer > 0) {
-      residual_.emplace(p, "v", c.width, c.value_rank,
-                        init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
+      residual_ = MakeLowRank(p, "v", c.width, c.value_rank,
+                              init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
     }
-    gate_.emplace(p, "g", c.width, c.gate_rank, nullptr);
+    gate_ = MakeLowRank(p, "g", c.width, c.gate_rank, nullptr);
     k_k_ = p.Vector("k_k", {1, 1, c.width}, init::Element([=](Dim n) { return 0.71 - 0.1 * line(n); }));
     k_a_ = p.Vector("k_a", {1, 1, c.width}, init::Constant(1.02f));
     r_k_ = p.Vector("r_k", {c.heads(), c.head_size}, init::Constant(-0.04f));
@@ -85,11 +76,11 @@ class TimeMix {
     const Tensor &xr = in[0], &xw = in[1], &xk = in[2], &xv = in[3], &xa = in[4], &xg = in[5];
 
     const Tensor r = ops::Linear(xr, receptance_);
-    const Tensor w = (*decay_)(xw, Act::kTanh);
+    const Tensor w = decay_(xw, Act::kTanh);
     const Tensor k = ops::Linear(xk, key_);
     Tensor v = ops::Linear(xv, value_);
-    const Tensor a = (*rate_)(xa, Act::kNone, Act::kSigmoid);
-    const Tensor g = (*gate_)(xg, Act::kSigmoid);
+    const Tensor a = rate_(xa, Act::kNone, Act::kSigmoid);
+    const Tensor g = gate_(xg, Act::kSigmoid);
 
     if (residual_) {
       v = ops::Lerp(v, v_first, (*residual_)(xv, Act::kNone, Act::kSigmoid));
@@ -107,7 +98,8 @@ class TimeMix {
   int heads_;
   StateVar shift_, wkv_;
   std::vector<Tensor> mix_;
-  std::optional<LowRank> decay_, rate_, residual_, gate_;  // the value residual is absent in the first layer
+  LowRank decay_, rate_, gate_;
+  std::optional<LowRank> residual_;  // of the value; absent in the first layer
   Tensor k_k_, k_a_, r_k_, receptance_, key_, value_, output_, norm_weight_, norm_bias_;
 };
 

@@ -5,12 +5,10 @@
 
 namespace linnet::models {
 
-struct Rwkv7Sizes : TrunkSizes {
-  Dim head_size;
+struct Rwkv7Sizes : HeadSizes {
   Dim decay_rank, rate_rank, value_rank, gate_rank;  // of the low-rank maps w, a, v, g
 
   explicit Rwkv7Sizes(const Sizes& sizes);
-  Dim heads() const { return width / head_size; }
 };
 
 bool IsRwkv7(const Checkpoint& checkpoint);

@@ -17,8 +17,7 @@ Dim DefaultRank(Dim width, double factor) {
 }  // namespace
 
 Rwkv7Sizes::Rwkv7Sizes(const Sizes& sizes)
-    : TrunkSizes(sizes),
-      head_size(sizes.at("head_size")),
+    : HeadSizes(sizes),
       decay_rank(sizes.at("decay_rank")),
       rate_rank(sizes.at("rate_rank")),
       value_rank(sizes.at("value_rank")),
@@ -31,17 +30,13 @@ bool IsRwkv7(const Checkpoint& checkpoint) {
 
 Sizes ReadRwkv7Sizes(const Checkpoint& checkpoint) {
   Sizes sizes = ReadTrunkSizes(checkpoint);
-  sizes["head_size"] = Extent(checkpoint, "blocks.0.att.r_k", 1);
+  AddHeads(checkpoint, "blocks.0.att.r_k", Extent(checkpoint, "blocks.0.att.r_k", 0), sizes);
   sizes["decay_rank"] = Extent(checkpoint, "blocks.0.att.w1", 1);
   sizes["rate_rank"] = Extent(checkpoint, "blocks.0.att.a1", 1);
   sizes["gate_rank"] = Extent(checkpoint, "blocks.0.att.g1", 1);
   // The first layer's value residual is absent, or there and not used.
   sizes["value_rank"] =
       sizes["layers"] > 1 ? Extent(checkpoint, "blocks.1.att.v1", 1) : DefaultRank(sizes["width"], 1.7);
-  const Dim heads = Extent(checkpoint, "blocks.0.att.r_k", 0);
-  Check(heads * sizes["head_size"] == sizes["width"],
-        "{}: blocks.0.att.r_k has {} heads of {}, which do not make up the width {} of emb.weight",
-        checkpoint.path().string(), heads, sizes["head_size"], sizes["width"]);
   return sizes;
 }
 

@@ -1,5 +1,7 @@
 #include "models/sizes.h"
 
+#include <algorithm>
+
 namespace linnet::models {
 
 Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index, int rank) {
@@ -33,14 +35,24 @@ void AddHeads(const Checkpoint& checkpoint, const std::string& tensor, Dim heads
   Check(width % heads == 0, "{}: {} has {} heads, which do not divide the width {} of emb.weight",
         checkpoint.path().string(), tensor, heads, width);
   sizes["head_size"] = width / heads;
+  Check(width / heads <= kMaxHeadSize, "{}: {} has heads of {} channels, more than {}",
+        checkpoint.path().string(), tensor, width / heads, kMaxHeadSize);
 }
 
 void CompleteHeadSize(Sizes& sizes) {
   sizes.try_emplace("head_size", 64);
   const Dim head_size = sizes["head_size"], width = sizes["width"];
-  Check(head_size >= 4 && head_size <= 1024, "--head-size must lie between 4 and 1024 but is {}", head_size);
+  Check(head_size >= 4 && head_size <= kMaxHeadSize, "--head-size must lie between 4 and {} but is {}",
+        kMaxHeadSize, head_size);
   Check(width % head_size == 0, "--width {} is not a multiple of --head-size {}; try --width {}", width,
         head_size, (width + head_size - 1) / head_size * head_size);
+}
+
+Dim SlimFfn(Dim width) { return std::max<Dim>(32, width * 7 / 2 / 32 * 32); }
+
+double Wkv6RecurrenceFlops(const Sizes& sizes) {
+  // Per element of the state: decay, a rank-one update, <r, S>; five operations.
+  return 5.0 * sizes.at("layers") * sizes.at("width") * sizes.at("head_size");
 }
 
 }  // namespace linnet::models

@@ -15,10 +15,17 @@ Sizes ReadTrunkSizes(const Checkpoint& checkpoint);
 void CheckTrunkSizes(const Sizes& sizes);
 
 /// Puts head_size in, which is what `heads` leave of the width. Throws Error, naming the tensor that has so
-/// many heads, unless they divide it.
+/// many heads, unless they divide it into heads of up to kMaxHeadSize channels.
 void AddHeads(const Checkpoint& checkpoint, const std::string& tensor, Dim heads, Sizes& sizes);
+inline constexpr Dim kMaxHeadSize = 1024;
 
 /// Puts in a head_size of 64 if none was chosen. Throws Error, naming the flag, unless it divides the width.
 void CompleteHeadSize(Sizes& sizes);
+
+/// The channel mix's inner width in RWKV-5 and 6: 3.5 C, rounded down to a multiple of 32 (but at least 32).
+Dim SlimFfn(Dim width);
+
+/// Operations of WKV-5 and WKV-6 a token.
+double Wkv6RecurrenceFlops(const Sizes& sizes);
 
 }  // namespace linnet::models

@@ -22,6 +22,13 @@ struct TrunkSizes {
         vocab(sizes.at("vocab")) {}
 };
 
+/// Of those whose state is cut into heads.
+struct HeadSizes : TrunkSizes {
+  Dim head_size;
+  explicit HeadSizes(const Sizes& sizes) : TrunkSizes(sizes), head_size(sizes.at("head_size")) {}
+  Dim heads() const { return width / head_size; }
+};
+
 /// A Block is called as block(x, carried, batch, state) and returns the new x. `carried` is what a block
 /// hands on to all later ones; those of most versions leave it empty.
 template <class Block>

@@ -15,4 +15,13 @@ struct Norm {
   Tensor operator()(const Tensor& x) const { return ops::LayerNorm(x, weight, bias); }
 };
 
+/// offset + f(x down) up, through g: a map of low rank, as [in, out] factors. The offset may be empty.
+struct LowRank {
+  Tensor down, up, offset;
+  Tensor operator()(const Tensor& x, ops::Act f, ops::Act g = ops::Act::kNone) const {
+    constexpr auto kInOut = ops::WeightLayout::kInOut;
+    return ops::Linear(ops::Linear(x, down, {}, f, kInOut), up, offset, g, kInOut);
+  }
+};
+
 }  // namespace linnet

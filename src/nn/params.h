@@ -68,6 +68,7 @@ class ParamStore {
 
  private:
   friend class Params;
+  bool Has(const std::string& name) const { return checkpoint_ != nullptr && checkpoint_->Find(name); }
   Tensor Make(const std::string& name, const Shape& shape, const Init& init, Role role, float lr_scale);
   Tensor Initialized(const std::string& name, const Shape& shape, const Init& init, DType type) const;
   Tensor Loaded(const std::string& name, const Shape& shape, Role role) const;
@@ -91,6 +92,10 @@ class Params {
 
   Params operator/(const std::string& name) const { return Params(*store_, prefix_ + name + "."); }
   Params operator/(int index) const { return *this / std::to_string(index); }
+
+  /// Whether the checkpoint has a tensor of this name, for parameters that not every file has; false for a
+  /// model from initialisers.
+  bool Has(const std::string& name) const { return store_->Has(prefix_ + name); }
 
   /// Shapes are as published; a file's tensor may differ from them in unit extents.
   Tensor Matrix(const std::string& name, const Shape& shape, const Init& init) const {

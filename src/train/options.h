@@ -77,7 +77,8 @@ void VisitSettings(const Visit& visit) {
                 65536},
         &O::width);
   visit(Setting{"--head-size", "Channels a head [64]", kSame, 4, 1024}, &O::head_size);
-  visit(Setting{"--ffn", "Inner channels of the channel mix [4 times the width]", kSame, 1, 1 << 20},
+  visit(Setting{"--ffn", "Inner channels of the channel mix [4 times the width; 3.5 in rwkv5 and rwkv6]",
+                kSame, 1, 1 << 20},
         &O::ffn);
   visit(Setting{"--vocab", "Size of the vocabulary [256, the bytes]", kSame, 1, 1 << 24}, &O::vocab);
   visit(Setting{"--tokenizer", "How text becomes tokens: bytes", kSame}, &O::tokenizer);

@@ -32,9 +32,22 @@ inline std::vector<std::filesystem::path> Cases(const std::string& part) {
   return cases;
 }
 
+/// The weight files of a case, NAME.TAG.EXTENSION as in its folder NAME, each with its tag ("fp32", "bf16").
+inline std::vector<std::pair<std::filesystem::path, std::string>> WeightFiles(
+    const std::filesystem::path& folder) {
+  std::vector<std::pair<std::filesystem::path, std::string>> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    for (const std::string tag : {"fp32", "bf16"}) {
+      const std::string stem = folder.filename().string() + "." + tag;
+      if (entry.path().stem() == stem) files.push_back({entry.path(), tag});
+    }
+  }
+  return files;
+}
+
 /// Whether this program runs models of a version as info.json names it.
 inline bool Runs(const std::string& version) {
-  static const std::set<std::string> versions = {"4", "7"};
+  static const std::set<std::string> versions = {"4", "5.0", "5.1", "5.2", "6", "7"};
   return versions.contains(version);
 }
 

@@ -39,11 +39,7 @@ std::vector<Case> RunnableCases() {
       fmt::print("skipped: {} (version {})\n", folder.filename().string(), version);
       continue;
     }
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      for (const std::string tag : {"fp32", "bf16"}) {
-        if (entry.path().stem().extension() == "." + tag) cases.push_back({entry.path(), tag, info});
-      }
-    }
+    for (const auto& [file, tag] : golden::WeightFiles(folder)) cases.push_back({file, tag, info});
   }
   return cases;
 }

@@ -1,8 +1,11 @@
 // Logits after every token and states of the reference implementation, for every model file in A_inference
 // that this version runs: as one chunk, token by token, and in pieces of odd sizes.
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "formats/safetensors.h"
 #include "golden/golden.h"
 #include "nn/model.h"
 
@@ -84,17 +87,40 @@ TEST(GoldenInference, EveryModelGivesTheReferencesLogitsAndStates) {
     const auto info = nlohmann::json::parse(ReadFile(folder / "info.json"));
     if (!golden::Runs(info.at("version"))) continue;
     const auto expected = Checkpoint::Open(folder / "expected.safetensors");
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      for (const std::string tag : {"fp32", "bf16"}) {
-        if (name.find("." + tag + ".") == std::string::npos || expected->Find(tag + ".logits_f64") == nullptr)
-          continue;
-        CheckFile(entry.path(), tag, *expected);
-        ++checked;
-      }
+    for (const auto& [file, tag] : golden::WeightFiles(folder)) {
+      CheckFile(file, tag, *expected);
+      ++checked;
     }
   }
   EXPECT_GT(checked, 0) << "no model in " << golden::Folder();
+}
+
+TEST(GoldenInference, ATunedStateInTheCheckpointIsWhereSequencesBegin) {
+  LINNET_SKIP_WITHOUT_GOLDEN();
+  const auto folder = golden::Folder() / "A_inference" / "v6";
+  const auto path = std::filesystem::temp_directory_path() / ("linnet-tuned-" + std::to_string(getpid()));
+  const auto weights = Checkpoint::Open(folder / "v6.fp32.pth"),
+             tuned = Checkpoint::Open(folder / "time_state.fp32.pth");
+  std::vector<NamedTensor> tensors;
+  for (const Checkpoint* part : {weights.get(), tuned.get()}) {
+    for (const auto& entry : part->entries()) tensors.push_back({entry.name, part->Load(entry.name)});
+  }
+  WriteSafetensors(path, tensors, {});
+  const LoadedModel loaded = LoadModel(path, MatrixType::kF32);
+  std::filesystem::remove(path);
+  const auto expected = Checkpoint::Open(folder / "expected_time_state.safetensors");
+  const std::vector<double> truth = Values(*expected, "fp32.logits_f64");
+  std::vector<int> tokens;
+  for (double id : Values(*expected, "tokens")) tokens.push_back(static_cast<int>(id));
+  const int n = static_cast<int>(tokens.size());
+  State state = loaded.NewState(1);
+  for (const Pieces& pieces : {Pieces{n}, Pieces(n, 1)}) {
+    state.Reset(0);
+    EXPECT_LE(LargestDifference(LogitsInPieces(loaded, state, tokens, pieces), truth) /
+                  golden::StandardDeviation(truth),
+              kTolerance)
+        << pieces.size() << " pieces";
+  }
 }
 
 }  // namespace

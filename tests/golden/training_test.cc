@@ -273,6 +273,8 @@ TEST(GoldenTraining, InitialValues) {
   LINNET_SKIP_WITHOUT_GOLDEN();
   const json stats = ReadJson(golden::Folder() / "B_training" / "init_stats.json");
   ExpectInitialValues("rwkv4", stats["v4"]);
+  ExpectInitialValues("rwkv5", stats["v5.2"]);
+  ExpectInitialValues("rwkv6", stats["v6"]);
   ExpectInitialValues("rwkv7", stats["v7_train_temp"]);
 }
 

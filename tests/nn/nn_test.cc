@@ -169,5 +169,27 @@ TEST(Rwkv7, ASingleLayerIsFinite) {  // the reference's initialisation divides b
   for (Dim i = 0; i < logits.size(); ++i) EXPECT_TRUE(std::isfinite(logits.data()[i]));
 }
 
+TEST(TunedState, OfACheckpointIsWhereSequencesBegin) {
+  const Architecture& rwkv6 = FindArchitecture("rwkv6");
+  const LoadedModel fresh = NewModel(
+      rwkv6, rwkv6.complete_sizes({{"layers", 2}, {"width", 16}, {"head_size", 8}, {"vocab", 11}}), 1);
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& p : fresh.params->parameters()) tensors.push_back({p.name, p.tensor});
+  const Tensor tuned = Tensor::Zeros({2, 8, 8});  // head, value, key
+  tuned.data()[64 + 3 * 8 + 5] = 7;
+  tensors.push_back({"blocks.1.att.time_state", tuned});
+  const auto path = std::filesystem::temp_directory_path() / ("linnet-tuned-" + std::to_string(getpid()));
+  WriteSafetensors(path, tensors, {});
+  const LoadedModel model = LoadModel(path);
+  std::filesystem::remove(path);
+  const std::vector<Tensor> state = model.NewState(1).Save(0);
+  for (size_t i = 0; i < state.size(); ++i) {
+    const bool there = model.params->states()[i].name == "blocks.1.att.wkv";
+    for (Dim j = 0; j < state[i].size(); ++j) {  // head, key, value
+      EXPECT_EQ(state[i].data()[j], there && j == 64 + 5 * 8 + 3 ? 7 : 0) << model.params->states()[i].name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace linnet
