@@ -7,8 +7,8 @@
 //
 // Within a chunk of 16 steps let P_t = d_1 ... d_{t-1} and E_t = d_{t+1} ... d_16 (elementwise), and scale
 //
-//     r~_t = r_t P_t    k~_t = k_t E_t    a_ts = sum_i r_t k_s d_{s+1} ... d_{t-1} (s < t)    a_tt = sum_i
-//     r_t u k_t
+//     r~_t = r_t P_t      a_ts = <r_t, k_s d_{s+1} ... d_{t-1}> for s < t
+//     k~_t = k_t E_t      a_tt = <r_t, u k_t>
 //
 // Then, with S_0 the state before the chunk and rows of matrices for the steps,
 //
