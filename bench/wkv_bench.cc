@@ -17,7 +17,7 @@ constexpr Dim kHeadSize = 64;
 struct Subject {
   std::string name;
   std::function<void()> forward, backward, step;
-  std::vector<double> forward_seconds, backward_seconds, step_seconds;
+  std::vector<double> forward_seconds{}, backward_seconds{}, step_seconds{};
 };
 
 struct Inputs {
