@@ -169,6 +169,21 @@ TEST(Rwkv7, ASingleLayerIsFinite) {  // the reference's initialisation divides b
   for (Dim i = 0; i < logits.size(); ++i) EXPECT_TRUE(std::isfinite(logits.data()[i]));
 }
 
+TEST(Sizes, AreCompletedByEachArchitecture) {
+  const Sizes asked{{"layers", 2}, {"width", 64}, {"vocab", 11}};
+  EXPECT_EQ(FindArchitecture("rwkv4").complete_sizes(asked).at("ffn"), 256);
+  const Sizes five = FindArchitecture("rwkv5").complete_sizes(asked);
+  EXPECT_EQ(five.at("ffn"), 224);
+  EXPECT_EQ(five.at("head_size"), 64);
+  EXPECT_EQ(five.at("revision"), 2);
+  EXPECT_EQ(FindArchitecture("rwkv6").complete_sizes(asked).at("mix_rank"), 32);
+  Sizes heads = asked;
+  heads["head_size"] = 24;
+  for (const char* name : {"rwkv4", "rwkv5", "rwkv6", "rwkv7"}) {  // no heads at all, or none of 24 in 64
+    EXPECT_THROW(FindArchitecture(name).complete_sizes(heads), Error) << name;
+  }
+}
+
 TEST(TunedState, OfACheckpointIsWhereSequencesBegin) {
   const Architecture& rwkv6 = FindArchitecture("rwkv6");
   const LoadedModel fresh = NewModel(

@@ -13,6 +13,14 @@ TEST(Schedule, WarmupBeginsAtAHundredthAndRisesLinearly) {
   EXPECT_DOUBLE_EQ(LearningRate(kSchedule, 10, 0), 6e-4);
 }
 
+TEST(Schedule, WarmupMayBeginHigher) {
+  Schedule rwkv4 = kSchedule;
+  rwkv4.warmup_start = 0.2;
+  EXPECT_DOUBLE_EQ(LearningRate(rwkv4, 0, 0), 6e-4 * 0.2);
+  EXPECT_DOUBLE_EQ(LearningRate(rwkv4, 5, 0), 6e-4 * 0.6);
+  EXPECT_DOUBLE_EQ(LearningRate(rwkv4, 10, 0), 6e-4);
+}
+
 TEST(Schedule, CosineEndsAtTheFinalRate) {
   EXPECT_DOUBLE_EQ(LearningRate(kSchedule, 50, 0.5), (6e-4 + 6e-5) / 2);
   EXPECT_NEAR(LearningRate(kSchedule, 100, 1), 6e-5, 1e-18);
