@@ -55,7 +55,7 @@ void Pause() {
 /// half a microsecond.
 class Pool {
  public:
-  explicit Pool(int workers) {
+  explicit Pool(int workers) : shares_(workers + 1) {
     for (int i = 1; i <= workers; ++i) threads_.emplace_back([this, i] { Work(i); });
   }
   ~Pool() {
@@ -65,12 +65,14 @@ class Pool {
   }
   int workers() const { return static_cast<int>(threads_.size()); }
 
-  /// Runs the parts on as many threads, part 0 on this one. Not for two callers at once.
+  /// Runs all parts. Not for two callers at once.
   void Run(int64_t n, int parts, const void* body, internal::PartFn call) {
     job_ = {n, parts, body, call};
+    const auto threads = static_cast<int>(shares_.size());
+    for (int t = 0; t < threads; ++t) shares_[t].Set(parts * t / threads, parts * (t + 1) / threads);
     unfinished_.store(workers(), std::memory_order_relaxed);
     Publish();
-    job_.RunPart(0);
+    RunShare(0);
     for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; ++spins) {
       Pause();
       if (spins > kSpins) std::this_thread::yield();  // another program has the core that the work waits for
@@ -85,6 +87,30 @@ class Pool {
     internal::PartFn call = nullptr;  // null ends the threads
     void RunPart(int part) const { call(body, part, n * part / parts, n * (part + 1) / parts); }
   };
+  /// Parts [begin, end), taken from both sides.
+  class alignas(64) Share {
+   public:
+    void Set(uint32_t begin, uint32_t end) {
+      bounds_.store(uint64_t{end} << 32 | begin, std::memory_order_relaxed);
+    }
+    int TakeFirst() { return Take(1, 0); }
+    int TakeLast() { return Take(0, 1); }
+
+   private:
+    /// A part from the front or the back; -1 if none is left.
+    int Take(uint32_t front, uint32_t back) {
+      uint64_t bounds = bounds_.load(std::memory_order_relaxed);
+      for (;;) {
+        const auto begin = static_cast<uint32_t>(bounds), end = static_cast<uint32_t>(bounds >> 32);
+        if (begin >= end) return -1;
+        const uint64_t left = uint64_t{end - back} << 32 | (begin + front);
+        if (bounds_.compare_exchange_weak(bounds, left, std::memory_order_relaxed)) {
+          return static_cast<int>(front ? begin : end - 1);
+        }
+      }
+    }
+    std::atomic<uint64_t> bounds_ = 0;
+  };
   static constexpr int kSpins = 2000;  // some 50 microseconds
 
   void Publish() {
@@ -92,7 +118,16 @@ class Pool {
     number_.notify_all();
   }
 
-  void Work(int part) {
+  /// A thread's own share of the parts, in order, then what is left of the others', from their ends: who
+  /// follows memory in one direction is fast, and no core waits for one that is slowed down.
+  void RunShare(int thread) {
+    for (int part; (part = shares_[thread].TakeFirst()) >= 0;) job_.RunPart(part);
+    for (Share& share : shares_) {
+      for (int part; (part = share.TakeLast()) >= 0;) job_.RunPart(part);
+    }
+  }
+
+  void Work(int thread) {
     for (uint32_t seen = 0;;) {
       for (int spins = 0; number_.load(std::memory_order_acquire) == seen; ++spins) {
         Pause();
@@ -100,11 +135,12 @@ class Pool {
       }
       ++seen;
       if (job_.call == nullptr) return;
-      if (part < job_.parts) job_.RunPart(part);
+      RunShare(thread);
       unfinished_.fetch_sub(1, std::memory_order_release);
     }
   }
 
+  std::vector<Share> shares_;  // one a thread, the caller's first
   std::vector<std::thread> threads_;
   Job job_;
   std::atomic<uint32_t> number_ = 0;  // of jobs so far
@@ -144,7 +180,7 @@ int SetThreads(int threads) {
 void internal::RunParts(int64_t n, int parts, const void* body, PartFn call) {
   // Work inside of work, or of a second caller, is done by its own thread.
   std::unique_lock lock(pool_mutex, std::defer_lock);
-  if (has_pool || !lock.try_lock() || parts > ThreadCount()) {
+  if (has_pool || ThreadCount() == 1 || !lock.try_lock()) {
     for (int part = 0; part < parts; ++part) call(body, part, n * part / parts, n * (part + 1) / parts);
     return;
   }

@@ -13,10 +13,10 @@
 namespace linnet {
 namespace {
 
-/// Columns are given to threads by cache lines of c.
-constexpr int64_t kColumnUnit = 16;
-/// Bytes of weights that are worth a second thread.
-constexpr int64_t kGrainBytes = 1 << 16;
+/// Columns are given to threads by cache lines of c; where b's rows are read across, in longer pieces.
+constexpr int64_t kColumnUnit = 16, kWideColumnUnit = 64;
+/// Bytes of weights that are worth handing to a thread.
+constexpr int64_t kGrainBytes = 1 << 17;
 /// Stretch of K whose tile of a and b stays in the first-level cache.
 constexpr int64_t kStretch = 2048;
 /// Bytes of rows of b that many rows of a pass by while they stay in the second-level cache.
@@ -136,13 +136,14 @@ struct Product {
   }
 };
 
-/// Calls run(begin, end) for ranges of the n columns whose weights have `bytes` bytes.
+/// Calls run(begin, end) for ranges of the n columns whose weights have `bytes` bytes. There are more ranges
+/// than threads, as cores that share a memory are not equally fast at all times.
 template <class Run>
-void ForColumns(int64_t n, int64_t bytes, const Run& run) {
-  const int64_t units = (n + kColumnUnit - 1) / kColumnUnit;
-  const int64_t grain = kGrainBytes / std::max<int64_t>(1, bytes / units);
-  ParallelFor(units, grain,
-              [&](int64_t begin, int64_t end) { run(begin * kColumnUnit, std::min(n, end * kColumnUnit)); });
+void ForColumns(int64_t n, int64_t unit, int64_t bytes, const Run& run) {
+  const int64_t units = (n + unit - 1) / unit;
+  const int parts = Threads() == 1 ? 1 : static_cast<int>(std::clamp<int64_t>(bytes / kGrainBytes, 1, units));
+  ParallelParts(units, parts,
+                [&](int, int64_t begin, int64_t end) { run(begin * unit, std::min(n, end * unit)); });
 }
 
 /// `a` with its rows padded by zeros to `k` elements.
@@ -161,12 +162,12 @@ void MultiplyRows(const Tensor& a, const Rows& b, const Tensor& c) {
   const int64_t m = c.dim(0), n = c.dim(1), k = RoundUp(b.k, kTileStep);
   const Tensor padded = k == b.k ? a : Padded(a, m, k);
   const Product<T> product{padded.data<T>(), m, k, b, c.data(), n, b.type == kDTypeOf<T> && k == b.k};
-  ForColumns(n, n * b.bytes, [&](int64_t begin, int64_t end) { product.Run(begin, end); });
+  ForColumns(n, kColumnUnit, n * b.bytes, [&](int64_t begin, int64_t end) { product.Run(begin, end); });
 }
 
 /// One row of a times rows that are unpacked in registers.
 void MultiplyRow(const Bf16* a, const Rows& b, float* c, int64_t n) {
-  ForColumns(n, n * b.bytes, [&](int64_t begin, int64_t end) {
+  ForColumns(n, kColumnUnit, n * b.bytes, [&](int64_t begin, int64_t end) {
     MultiplyRowAvx512(b.type, b.At(begin), b.bytes, b.k, a, c + begin, end - begin);
   });
 }
@@ -190,7 +191,7 @@ void ColumnProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
     values = Tensor::Empty(a.shape());
     Backend::For(a.device()).Convert(a, values);
   }
-  ForColumns(b.dim(1), static_cast<int64_t>(b.bytes()),
+  ForColumns(b.dim(1), kWideColumnUnit, static_cast<int64_t>(b.bytes()),
              [&](int64_t begin, int64_t end) { MultiplyColumns(values.data(), b, c, begin, end); });
 }
 

@@ -1,4 +1,5 @@
 // Products of bf16 on CPUs that have instructions for them. products.h says what is computed.
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -132,6 +133,9 @@ template <class Block>
 LINNET_AVX512 void Row(const void* b, int64_t row_bytes, int64_t k, const Bf16* a, float* c,
                        int64_t columns) {
   const auto* bytes = static_cast<const std::byte*>(b);
+  // Nobody has asked for the first rows.
+  const int64_t first = std::min(kPrefetchBytes, columns * row_bytes);
+  for (int64_t at = 0; at < first; at += 64) _mm_prefetch(bytes + at, _MM_HINT_T0);
   int64_t n = 0;
   for (; n + kTileColumns <= columns; n += kTileColumns) {
     RowTile<Block, kTileColumns>(bytes + n * row_bytes, row_bytes, k, a, c + n);

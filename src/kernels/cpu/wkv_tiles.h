@@ -30,7 +30,7 @@ inline std::vector<int64_t> WkvSnapshotStarts(const Sequences& sequences, int64_
 
 /// Heads of sequences that one thread takes at least, where each has n^2 numbers of state.
 inline int64_t WkvGrain(const Sequences& sequences, int64_t square) {
-  constexpr int64_t kGrainOperations = 1 << 17;
+  constexpr int64_t kGrainOperations = 1 << 15;
   const int64_t rows = std::max<int64_t>(1, sequences.start.back() / std::max(1, sequences.sequences()));
   return std::max<int64_t>(1, kGrainOperations / (rows * square));
 }
