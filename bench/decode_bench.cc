@@ -21,6 +21,9 @@ class NullBackend final : public Backend {
   void Scale(float, const Tensor&) override {}
   void Gather(const Tensor&, std::span<const int>, const Tensor&) override {}
   void ScatterAdd(const Tensor&, std::span<const int>, const Tensor&) override {}
+  void SplitColumns(const Tensor&, const Tensor&) override {}
+  void JoinColumns(const Tensor&, const Tensor&) override {}
+  void Project(const Tensor&, const Tensor&, bool, const Tensor&) override {}
   void MatMul(const Tensor&, bool, const Tensor&, bool, const Tensor&, bool) override {}
   void BiasActivate(const Tensor&, Activation, const Tensor&) override {}
   void ActivateBackward(const Tensor&, const Tensor&, Activation, const Tensor&) override {}
@@ -29,15 +32,28 @@ class NullBackend final : public Backend {
   void Lerp(const Tensor&, const Tensor&, const Tensor&, const Tensor&) override {}
   void LerpBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                     const Tensor&) override {}
+  void Gate(const Tensor&, const Tensor&, GateKind, const Tensor&) override {}
+  void GateBackward(const Tensor&, const Tensor&, GateKind, const Tensor&, const Tensor&,
+                    const Tensor&) override {}
   void GroupNorm(const Tensor&, const Tensor&, const Tensor&, int, float, const Tensor&, const Tensor&,
                  const Tensor&) override {}
   void GroupNormBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                          const Tensor&, const Tensor&, const Tensor&) override {}
-  void ShiftMix(const Tensor&, std::span<const Tensor>, const Sequences&, const StateRef&,
+  void ShiftMix(const Tensor&, std::span<const Tensor>, MixShare, const Sequences&, const StateRef&,
                 std::span<const Tensor>) override {}
-  void ShiftMixBackward(const Tensor&, std::span<const Tensor>, const Sequences&, const Tensor&,
+  void ShiftMixBackward(const Tensor&, std::span<const Tensor>, MixShare, const Sequences&, const Tensor&,
                         std::span<const Tensor>, const Tensor&, const Tensor&, std::span<const Tensor>,
                         const Tensor&) override {}
+  void Wkv4Forward(const Wkv4Inputs&, const Sequences&, const StateRef&, const Tensor&,
+                   const Tensor&) override {}
+  int Wkv4Snapshots(const Sequences&) const override { return 0; }
+  void Wkv4Backward(const Wkv4Inputs&, const Tensor&, const Sequences&, const StateRef&, const Tensor&,
+                    const Tensor&, const Wkv4Inputs&, const Tensor&) override {}
+  void Wkv6Forward(const Wkv6Inputs&, const Sequences&, int, const StateRef&, const Tensor&,
+                   const Tensor&) override {}
+  int Wkv6Snapshots(const Sequences&) const override { return 0; }
+  void Wkv6Backward(const Wkv6Inputs&, const Tensor&, const Sequences&, int, const Tensor&, const Tensor&,
+                    const Wkv6Inputs&, const Tensor&) override {}
   void Wkv7Forward(const Wkv7Inputs&, const Sequences&, int, const StateRef&, const Tensor&,
                    const Wkv7Saved&) override {}
   int Wkv7Snapshots(const Sequences&) const override { return 0; }

@@ -41,7 +41,7 @@ double Product(const Tensor& weight, Dim rows) {
   const DType type = weight.dtype() == DType::kF32 ? DType::kF32 : DType::kBf16;
   const Tensor x = Tensor::Empty({rows, weight.dim(1)}, type), y = Tensor::Empty({rows, weight.dim(0)});
   Backend::For(Device::kCpu).Convert(RandomTensor(x.shape(), 2), x);
-  return Seconds([&] { Backend::For(Device::kCpu).MatMul(x, false, weight, true, y, false); });
+  return Seconds([&] { Backend::For(Device::kCpu).Project(x, weight, true, y); });
 }
 
 nlohmann::json Run(Dim width, Dim megabytes, int rounds) {

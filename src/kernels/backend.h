@@ -90,9 +90,13 @@ class Backend {
 
   // -- Dense products
   // ------------------------------------------------------------------------------------------------
+  /// y = x W: W is [out, in] if `out_in`, else [in, out]. x and W are both f32, or x is bf16 and W of any
+  /// other real type, which counts as its values rounded to bf16 (those of an f16 [in, out], as they are);
+  /// products are summed in float32, y is f32. A row of y is the same to the bit whatever other rows there
+  /// are.
+  virtual void Project(const Tensor& x, const Tensor& w, bool out_in, const Tensor& y) = 0;
   /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32,
-  /// or a is bf16 and b of any other real type, which counts as its values rounded to bf16 (those of an f16
-  /// that is not transposed, as they are); products are summed in float32. c [M, N] is f32.
+  /// or a is bf16 and b of any other real type, which counts as its values rounded to bf16; c [M, N] is f32.
   virtual void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                       bool accumulate) = 0;
   /// y = act(y + bias); bias may be empty.

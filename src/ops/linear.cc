@@ -26,7 +26,7 @@ Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Act act
   Backend& backend = BackendOf(x);
   const Tensor rounded = ForProductWith(weight, x);
   const Tensor y = Tensor::Empty({x.dim(0), out});
-  backend.MatMul(rounded, false, weight, out_in, y, false);
+  backend.Project(rounded, weight, out_in, y);
   if (bias || act != Act::kNone) backend.BiasActivate(bias, act, y);
 
   if (Tape* tape = Tape::For(x, weight, bias)) {

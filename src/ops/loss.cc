@@ -45,7 +45,7 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
   for (Dim begin = 0; begin < rows; begin += chunk) {
     const Dim end = std::min(rows, begin + chunk);
     const Tensor part = Slice(rounded, begin, end), logits = Tensor::Empty({end - begin, vocab});
-    backend.MatMul(part, false, head, true, logits, false);
+    backend.Project(part, head, true, logits);
     total += backend.SoftmaxLoss(logits, targets.subspan(begin, end - begin), tape != nullptr, scale,
                                  options.l2_wrap * scale);
     if (tape == nullptr) continue;

@@ -8,7 +8,6 @@
 #include <unordered_map>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/products.h"
 
 namespace linnet {
 namespace {
@@ -73,9 +72,6 @@ const Product& ProductFor(const ProductKey& key) {
 
 void CpuBackend::MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
                         bool accumulate) {
-  if (!transpose_a && !accumulate && b.shape().rank() == 2) {
-    return transpose_b ? RowProducts(a, b, c) : ColumnProducts(a, b, c);
-  }
   if (b.dtype() != a.dtype()) {
     const Tensor rounded = Tensor::Empty(b.shape(), a.dtype());
     Convert(b, rounded);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/parallel.h"
-#include "kernels/backend.h"
 #include "kernels/cpu/avx512.h"
 #include "kernels/cpu/blocks.h"
+#include "kernels/cpu/cpu_backend.h"
 
 namespace linnet {
 namespace {
@@ -193,6 +193,10 @@ void ColumnProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
   }
   ForColumns(b.dim(1), kWideColumnUnit, static_cast<int64_t>(b.bytes()),
              [&](int64_t begin, int64_t end) { MultiplyColumns(values.data(), b, c, begin, end); });
+}
+
+void CpuBackend::Project(const Tensor& x, const Tensor& w, bool out_in, const Tensor& y) {
+  return out_in ? RowProducts(x, w, y) : ColumnProducts(x, w, y);
 }
 
 }  // namespace linnet
