@@ -53,6 +53,9 @@ struct Architecture {
   /// Floating-point operations of one forward pass per token that are not in the products with parameters
   /// (those are 2 per parameter): the recurrence.
   double (*recurrence_flops)(const Sizes& sizes);
+  /// Whether its wkv states are [H, key, value]; published initial states (time_state) are always [H, value,
+  /// key].
+  bool state_is_key_value = false;
 };
 
 /// All architectures; defined in models/registry.cc.

@@ -5,17 +5,11 @@
 #include <cstring>
 #include <set>
 
+#include "base/hash.h"
 #include "kernels/backend.h"
 
 namespace linnet {
 namespace {
-
-/// FNV-1a: the stream of random numbers that belongs to a name.
-uint64_t Hash(const std::string& name) {
-  uint64_t hash = 0xCBF29CE484222325u;
-  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001B3u;
-  return hash;
-}
 
 Shape WithoutUnits(const Shape& shape) {
   Shape result;
@@ -49,7 +43,7 @@ Dim ParamStore::count() const {
 Tensor ParamStore::Initialized(const std::string& name, const Shape& shape, const Init& init,
                                DType type) const {
   const Tensor values = Tensor::Empty(shape);
-  Random random(seed_, Hash(name));
+  Random random(seed_, Hash(name));  // a stream that belongs to the name
   init(values, random);
   return type == DType::kF32 ? values : Converted(values, shape, type);
 }

@@ -1,5 +1,5 @@
-// EXPECT_TRUE(Refuses(call, "part of the message")): the call must throw Error with a message that has that
-// part.
+// EXPECT_TRUE(Refuses(call, "part of the message", ...)): the call must throw Error with a message that has
+// all of these parts.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,16 +11,20 @@
 
 namespace linnet {
 
-template <class Call>
-testing::AssertionResult Refuses(const Call& call, std::string_view part) {
+template <class Call, class... Parts>
+testing::AssertionResult Refuses(const Call& call, const Parts&... parts) {
   try {
     call();
   } catch (const Error& error) {
-    if (std::string_view(error.what()).find(part) != std::string_view::npos)
-      return testing::AssertionSuccess();
-    return testing::AssertionFailure() << "refused with: " << error.what() << "\nwithout: " << part;
+    const std::string message = error.what();
+    for (std::string_view part : {std::string_view(parts)...}) {
+      if (message.find(part) == std::string::npos) {
+        return testing::AssertionFailure() << "refused with: " << message << "\nwithout: " << part;
+      }
+    }
+    return testing::AssertionSuccess();
   }
-  return testing::AssertionFailure() << "accepted; expected: " << part;
+  return testing::AssertionFailure() << "was accepted";
 }
 
 }  // namespace linnet
