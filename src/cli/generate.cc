@@ -34,6 +34,7 @@ struct CommandOptions {
   CLI::Option* prompt_given = nullptr;
   GenerateOptions generate;
   CLI::Option* seed_given = nullptr;
+  std::string state_in, state_out;
   bool stream = true, echo = false, stats = false, json = false;
 };
 
@@ -128,6 +129,13 @@ void RunGenerate(CommandOptions& options) {
   std::vector<int> tokens = tokenizer->Encode(prompt);
   if (!*options.seed_given) options.generate.seed = std::random_device{}();
 
+  Snapshot resume, end;
+  if (!options.state_in.empty()) {
+    resume = ReadStateIn(options.state_in, model, *tokenizer);
+    options.generate.resume = &resume;
+  }
+  if (!options.state_out.empty()) options.generate.snapshot = &end;
+
   Output output(options);
   Progress reading("reading the prompt"), generating("generating");
   const auto prompt_tokens = static_cast<int64_t>(tokens.size());
@@ -154,6 +162,7 @@ void RunGenerate(CommandOptions& options) {
   }
   std::fflush(stdout);
   if (options.stats) PrintStats(result, options.generate.seed);
+  if (!end.variables.empty()) WriteSnapshot(options.state_out, model, tokenizer->name(), end);
   if (result.end == Generation::End::kInterrupted) throw CLI::RuntimeError(130);
 }
 
@@ -204,6 +213,14 @@ void AddGenerate(CLI::App& app) {
       ->expected(1);
   command->add_flag("--past-end", options->generate.past_end, "Go on after the end-of-text token (0)");
   AddSampling(*command, *options);
+  command
+      ->add_option("--state-in", options->state_in,
+                   "Go on from a state that --state-out wrote, or from a tuned one (.pth)")
+      ->type_name("FILE");
+  command
+      ->add_option("--state-out", options->state_out,
+                   "Write the state after the text, to be continued with --state-in")
+      ->type_name("FILE");
   command->add_flag("--stream,!--no-stream", options->stream,
                     "Print text as it comes (the default), or all at the end");
   command->add_flag("--echo", options->echo, "Print the prompt, too");

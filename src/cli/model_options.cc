@@ -37,6 +37,12 @@ LoadedModel ModelOptions::Load() const {
   return LoadModel(path, precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored);
 }
 
+Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const Tokenizer& tokenizer) {
+  ReadSnapshotResult result = ReadSnapshot(path, model, tokenizer.name());
+  if (!result.warning.empty()) fmt::print(stderr, "linnet: {}\n", result.warning);
+  return std::move(result.snapshot);
+}
+
 void Progress::Update(int64_t done, int64_t total) {
   using namespace std::chrono_literals;
   const auto now = std::chrono::steady_clock::now();

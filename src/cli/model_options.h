@@ -8,6 +8,8 @@
 #include <string>
 
 #include "nn/model.h"
+#include "nn/state_file.h"
+#include "text/tokenizer.h"
 
 namespace linnet {
 
@@ -22,6 +24,9 @@ struct ModelOptions {
   /// Sets the threads and loads the model.
   LoadedModel Load() const;
 };
+
+/// The state in a file, to go on from (--state-in). Says on stderr what the user should know about it.
+Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const Tokenizer& tokenizer);
 
 /// A line on stderr, rewritten in place, for work that takes longer than a second. Silent unless stderr is a
 /// terminal.

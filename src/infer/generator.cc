@@ -24,13 +24,18 @@ void Emit(const GenerateOptions& options, const std::string& text) {
   if (options.on_text && !text.empty()) options.on_text(text);
 }
 
-/// Draws tokens and feeds them back, until something ends it.
+/// Draws tokens and feeds them back, until something ends it. `logits` are those after the last token that
+/// the state has seen; the very last one drawn is fed only if a snapshot is wanted.
 Generation::End Continue(const LoadedModel& model, const Tokenizer& tokenizer, const State& state,
-                         Tensor logits, const GenerateOptions& options, Generation& progress) {
+                         Tensor& logits, const GenerateOptions& options, Generation& progress) {
   Random random(options.seed);
   StopFilter filter(options.stops);
   Batch next;
   next.Append({Tokenizer::kEndOfText}, 0);
+  const auto feed = [&](int token) {
+    next.tokens[0] = token;
+    logits = model.model->Forward(next, state);
+  };
   auto end = Generation::End::kLength;
   while (progress.tokens < options.max_tokens) {
     if (Interrupted(options)) {
@@ -44,14 +49,20 @@ Generation::End Continue(const LoadedModel& model, const Tokenizer& tokenizer, c
     }
     ++progress.tokens;
     Emit(options, filter.Push(tokenizer.Decode({&token, 1})));
+    const bool last = filter.stopped() || progress.tokens == options.max_tokens;
+    if (!last || options.snapshot != nullptr) feed(token);
     if (filter.stopped()) return Generation::End::kStopString;
     Report(options, progress.prompt_tokens, progress.tokens);
-    if (progress.tokens == options.max_tokens) break;  // nobody needs the logits after the last token
-    next.tokens[0] = token;
-    logits = model.model->Forward(next, state);
   }
   Emit(options, filter.Finish());
   return end;
+}
+
+/// Puts the state at where the text stands and returns the logits there; empty if they are not known.
+Tensor Resume(const Snapshot* from, State& state) {
+  if (from == nullptr) return {};
+  state.Restore(0, from->variables);
+  return from->logits ? from->logits.Reshape({1, from->logits.size()}) : Tensor();
 }
 
 }  // namespace
@@ -79,20 +90,34 @@ Generation Generate(const LoadedModel& model, const Tokenizer& tokenizer, std::v
   options.sampler.Validate();
   Check(options.max_tokens >= 0, "the number of tokens to generate must be at least 0 but is {}",
         options.max_tokens);
-  if (prompt.empty()) prompt.push_back(Tokenizer::kEndOfText);
+  State state = model.NewState(1);
+  Tensor logits = Resume(options.resume, state);
+  const int64_t seen = options.resume != nullptr ? options.resume->tokens : 0;
+  if (prompt.empty() && !logits) {
+    Check(seen == 0, "the state does not say what followed it (it is a mixture); give it a prompt");
+    prompt.push_back(Tokenizer::kEndOfText);
+  }
   Generation result;
-  const State state = model.NewState(1);
   auto start = std::chrono::steady_clock::now();
-  const Tensor logits = Prefill(*model.model, state, prompt, 0, [&](int64_t done) {
-    result.prompt_tokens = done;
-    Report(options, done, 0);
-    return !Interrupted(options);
-  });
+  if (!prompt.empty()) {
+    logits = Prefill(*model.model, state, prompt, 0, [&](int64_t done) {
+      result.prompt_tokens = done;
+      Report(options, done, 0);
+      return !Interrupted(options);
+    });
+  }
   result.prompt_seconds = SecondsSince(start);
+  if (!logits) {
+    result.end = Generation::End::kInterrupted;
+    return result;
+  }
   start = std::chrono::steady_clock::now();
-  result.end =
-      logits ? Continue(model, tokenizer, state, logits, options, result) : Generation::End::kInterrupted;
+  result.end = Continue(model, tokenizer, state, logits, options, result);
   result.seconds = SecondsSince(start);
+  if (options.snapshot != nullptr) {
+    *options.snapshot = {state.Save(0), logits.Reshape({logits.size()}).Clone(),
+                         seen + result.prompt_tokens + result.tokens};
+  }
   return result;
 }
 

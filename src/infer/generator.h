@@ -1,6 +1,7 @@
 // Generate: continues a prompt with a model that runs as an RNN. The prompt is read in chunks, each as one
 // parallel forward pass; then every token is one pass of one row that updates the state in place. Time per
-// token and memory depend neither on the length of the prompt nor on that of the output.
+// token and memory depend neither on the length of the prompt nor on that of the output. What it has read can
+// be kept (nn/state_file.h) and continued another day.
 #pragma once
 
 #include <atomic>
@@ -12,6 +13,7 @@
 
 #include "infer/sampler.h"
 #include "nn/model.h"
+#include "nn/state_file.h"
 #include "text/tokenizer.h"
 
 namespace linnet {
@@ -39,6 +41,11 @@ struct GenerateOptions {
   std::function<void(int64_t prompt_tokens, int64_t tokens)> on_progress;
   /// Ends the generation soon after it becomes true; may be set by a signal handler.
   const std::atomic<bool>* interrupted = nullptr;
+  /// Continues from here, not from the start of a text.
+  const Snapshot* resume = nullptr;
+  /// Receives where the text ends: all of the prompt and of what was generated has been seen, but for an
+  /// end-of-text token that ended it. Left alone if the generation was interrupted while it read the prompt.
+  Snapshot* snapshot = nullptr;
 };
 
 struct Generation {
@@ -52,8 +59,9 @@ struct Generation {
   double tokens_per_second() const { return seconds > 0 ? tokens / seconds : 0; }
 };
 
-/// Generates after `prompt`. An empty prompt stands for the end-of-text token alone, after which texts start.
-/// Throws Error if an option makes no sense or a token of the prompt is not in the vocabulary.
+/// Generates after `prompt`. An empty prompt stands for the end-of-text token alone, after which texts start;
+/// with `resume` the text just goes on. Throws Error if an option makes no sense, a token of the prompt is
+/// not in the vocabulary, or there is no prompt and `resume` does not know what followed.
 Generation Generate(const LoadedModel& model, const Tokenizer& tokenizer, std::vector<int> prompt,
                     const GenerateOptions& options);
 

@@ -1,8 +1,10 @@
 #include "infer/generator.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "formats/refusal.h"
 #include "tensor/memory.h"
@@ -173,6 +175,84 @@ TEST(Generate, RefusesWhatMakesNoSense) {
   options.stops = {""};
   EXPECT_TRUE(Refuses([&] { Generated(model, "a", options); }, "stop string"));
   EXPECT_THROW(Generate(model, BytesTokenizer(), {300}, Options(1)), Error);
+}
+
+/// A snapshot that was written to a file and read back.
+Snapshot ThroughFile(const LoadedModel& model, const Snapshot& snapshot) {
+  const auto path = std::filesystem::temp_directory_path() / fmt::format("linnet-resume-{}", getpid());
+  WriteSnapshot(path, model, "bytes", snapshot);
+  ReadSnapshotResult read = ReadSnapshot(path, model, "bytes");
+  std::filesystem::remove(path);
+  EXPECT_EQ(read.warning, "");
+  return read.snapshot;
+}
+
+void ExpectSame(const Snapshot& a, const Snapshot& b) {
+  EXPECT_EQ(a.tokens, b.tokens);
+  ASSERT_EQ(a.variables.size(), b.variables.size());
+  std::vector<std::pair<Tensor, Tensor>> pairs{{a.logits, b.logits}};
+  for (size_t i = 0; i < a.variables.size(); ++i) pairs.push_back({a.variables[i], b.variables[i]});
+  for (const auto& [x, y] : pairs) {
+    ASSERT_EQ(x.shape(), y.shape());
+    EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.bytes()), 0);
+  }
+}
+
+TEST(Generate, ResumedIsUninterruptedToTheBit) {
+  const LoadedModel model = TinyModel();
+  Snapshot whole, half, end;
+  GenerateOptions options = Options(40);
+  options.sampler.temperature = 0;
+  options.snapshot = &whole;
+  const std::string text = Generated(model, "abc", options).text;
+  for (int64_t first : {0, 1, 15}) {
+    options.max_tokens = first;
+    options.snapshot = &half;
+    std::string parts = Generated(model, "abc", options).text;
+    EXPECT_EQ(half.tokens, 3 + first);
+    const Snapshot read = ThroughFile(model, half);
+    GenerateOptions rest = options;
+    rest.max_tokens = 40 - first;
+    rest.resume = &read;
+    rest.snapshot = &end;
+    parts += Generated(model, "", rest).text;
+    EXPECT_EQ(parts, text);
+    ExpectSame(end, whole);
+  }
+}
+
+TEST(Generate, AStateHasSeenAStopStringButNotTheEndOfText) {
+  const LoadedModel model = TinyModel();
+  GenerateOptions options = Options(40);
+  options.sampler.temperature = 0;
+  const std::string text = Generated(model, "abc", options).text;
+  Snapshot stopped;
+  options.snapshot = &stopped;
+  options.stops = {text.substr(7, 2)};
+  const auto& result = Generated(model, "abc", options).result;
+  ASSERT_EQ(result.end, Generation::End::kStopString);
+  EXPECT_EQ(stopped.tokens, 3 + result.tokens);
+  const State state = model.NewState(1);
+  const BytesTokenizer tokenizer;
+  Prefill(*model.model, state, tokenizer.Encode("abc"));
+  const std::vector<int> output = tokenizer.Encode(text.substr(0, result.tokens));
+  Tensor logits;
+  for (int token : output) logits = Prefill(*model.model, state, {&token, 1});
+  ExpectSame(stopped, {state.Save(0), logits.Reshape({256}), stopped.tokens});
+}
+
+TEST(Generate, AStateThatDoesNotKnowWhatFollowsNeedsAPrompt) {
+  const LoadedModel model = TinyModel();
+  const Snapshot mixture{model.NewState(1).Save(0), {}, 5};
+  GenerateOptions options = Options(3);
+  options.resume = &mixture;
+  EXPECT_TRUE(Refuses([&] { Generated(model, "", options); }, "give it a prompt"));
+  EXPECT_EQ(Generated(model, "a", options).text.size(), 3u);
+  const Snapshot start{mixture.variables, {}, 0};
+  options.resume = &start;
+  const std::string text = Generated(model, "", options).text;
+  options.resume = nullptr;
+  EXPECT_EQ(Generated(model, "", options).text, text);
 }
 
 }  // namespace
