@@ -11,5 +11,6 @@ void AddGenerate(CLI::App& app);
 void AddLogits(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddBench(CLI::App& app);
+void AddState(CLI::App& app);
 
 }  // namespace linnet

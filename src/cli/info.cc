@@ -12,7 +12,6 @@
 #include "cli/terminal.h"
 #include "nn/model.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace linnet {
 namespace {
@@ -40,13 +39,6 @@ std::string DTypes(const Checkpoint& checkpoint) {
     text += fmt::format("{}{} x {}", text.empty() ? "" : ", ", Traits(type).name, count);
   }
   return text;
-}
-
-/// Text from a file, fit for a terminal.
-std::string Printable(std::string_view text) {
-  Utf8Stream stream(Utf8Stream::Mode::kTerminal);
-  std::string printable = stream.Push(text);
-  return printable + stream.Finish();
 }
 
 std::string Text(const Json& value) {

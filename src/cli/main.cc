@@ -38,6 +38,7 @@ int Run(int argc, char** argv) {
   AddLogits(app);
   AddInfo(app);
   AddBench(app);
+  AddState(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

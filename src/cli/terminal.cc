@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "text/utf8.h"
+
 namespace linnet {
 namespace {
 
@@ -48,6 +50,12 @@ std::string ClockTime(double seconds) {
   const auto whole = static_cast<long long>(std::ceil(std::max(0.0, seconds)));
   if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
   return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+std::string Printable(std::string_view text) {
+  Utf8Stream stream(Utf8Stream::Mode::kTerminal);
+  std::string printable = stream.Push(text);
+  return printable + stream.Finish();
 }
 
 ProgressLine::ProgressLine(std::FILE* out) : out_(out), live_(UnderstandsEscapes(out)) {}

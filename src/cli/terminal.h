@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 namespace linnet {
 
@@ -16,6 +17,9 @@ bool LocaleIsUtf8();
 std::string WithCommas(int64_t number);
 /// 3723 seconds -> "1:02:03", 83 -> "1:23"
 std::string ClockTime(double seconds);
+
+/// Text from a file, fit for a terminal: whole characters, no control codes.
+std::string Printable(std::string_view text);
 
 /// A line that is drawn again and again in the same place. In a pipe or file, where there is no such place,
 /// it becomes a plain line now and then.
