@@ -18,8 +18,8 @@ namespace linnet {
 
 enum class Activation { kNone, kTanh, kSigmoid, kRelu2, kExp };
 
-/// What a gate does with z: sigmoid(z), or z sigmoid(z).
-enum class GateKind { kSigmoid, kSilu };
+/// What a gate does with z: sigmoid(z), z sigmoid(z), or z as it is.
+enum class GateKind { kSigmoid, kSilu, kPlain };
 
 /// Whose share a mix of token shift is, with h' the row before h: h + (h' - h) mix (RWKV-6 and 7), or
 /// h' + (h - h') mix (RWKV-4 and 5).
@@ -40,6 +40,22 @@ struct Wkv6Inputs {
 /// Inputs of the WKV-7 recurrence, each [N, C]; `w` is the decay before its activation.
 struct Wkv7Inputs {
   Tensor r, w, k, v, a, b;
+};
+
+/// Inputs of attention: q, k [N, K] and v [N, C].
+struct AttentionInputs {
+  Tensor q, k, v;
+};
+
+/// The rows that attention has seen of each sequence: keys [slots, capacity, K], values [slots, capacity, C],
+/// of which the first length [slots, 1] are taken.
+struct AttentionCache {
+  StateRef keys, values, length;
+};
+
+/// A score is cap tanh(scale <q, k>).
+struct SoftCap {
+  float scale, cap;
 };
 
 /// What Wkv7Forward keeps for Wkv7Backward.
@@ -117,6 +133,11 @@ class Backend {
   virtual void Gate(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& y) = 0;
   virtual void GateBackward(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& dy,
                             const Tensor& dx, const Tensor& dz) = 0;
+  /// y[n] = x[n] M_n, where row n of `matrices` [N, in * out] is M_n [in, out].
+  virtual void RowMatMul(const Tensor& x, const Tensor& matrices, const Tensor& y) = 0;
+  /// dx and dmatrices are set.
+  virtual void RowMatMulBackward(const Tensor& x, const Tensor& matrices, const Tensor& dy, const Tensor& dx,
+                                 const Tensor& dmatrices) = 0;
   /// Normalises each of `groups` equal parts of each row to mean 0 and (biased) variance 1, then scales by w
   /// and shifts by b [C]. mean, rstd [N, groups] are kept for the backward pass and may be empty.
   virtual void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps,
@@ -174,6 +195,19 @@ class Backend {
   virtual void Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences,
                             int heads, const Tensor& dy, const Tensor& dstate_out,
                             const Wkv7Inputs& gradients, const Tensor& dstate_in) = 0;
+
+  /// Appends the rows of k and v to the caches, of which past[s] rows are taken by sequence s, and lets each
+  /// row of q attend to all up to its own: y_t = sum_{j <= t} softmax_j(cap tanh(scale <q_t, k_j>)) v_j.
+  virtual void AttentionForward(const AttentionInputs& in, const Sequences& sequences,
+                                std::span<const int> past, SoftCap soft, const AttentionCache& cache,
+                                const Tensor& y) = 0;
+  /// `keys` and `values` are the caches after the batch; `arrived`.k, .v the gradients of them (may be
+  /// empty). `gradients` are set; `before`.k, .v, those of the caches before the batch, may be empty and are
+  /// +=.
+  virtual void AttentionBackward(const Tensor& q, const Sequences& sequences, std::span<const int> past,
+                                 SoftCap soft, const Tensor& keys, const Tensor& values, const Tensor& y,
+                                 const Tensor& dy, const AttentionInputs& arrived,
+                                 const AttentionInputs& gradients, const AttentionInputs& before) = 0;
 
   // -- RWKV-7's row-wise pieces
   // --------------------------------------------------------------------------------------

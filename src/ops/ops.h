@@ -35,12 +35,14 @@ Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Ac
 Tensor Add(const Tensor& a, const Tensor& b);
 /// a + (b - a) m
 Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m);
-/// x sigmoid(z), or x silu(z)
+/// x sigmoid(z), x silu(z), or x z
 Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind);
 /// x [N, P C] -> P tensors [N, C], the first of which has the first C columns.
 std::vector<Tensor> SplitColumns(const Tensor& x, int parts);
 /// x [P, ...] -> P tensors [...] that share its memory.
 std::vector<Tensor> Unstack(const Tensor& x);
+/// Each row of x [N, in] times a matrix of its own, [in, out], which is its row of `matrices` [N, in * out].
+Tensor RowMatMul(const Tensor& x, const Tensor& matrices, Dim out);
 /// Each of `groups` parts of a row to mean 0 and variance 1, then times weight plus bias [C].
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps);
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps = 1e-5f);
@@ -80,6 +82,12 @@ Tensor Wkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& st
 /// (y + v <r k r_k>_head) g
 Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
                  const Tensor& g, int heads);
+
+/// Each row attends to all rows of its sequence up to its own, also to those of earlier batches, which the
+/// state keeps: y_t = sum_{j <= t} softmax_j(cap tanh(scale <q_t, k_j>)) v_j. Throws Error if a sequence has
+/// more rows than the cache. Gradients flow to q, k, v, to cache.in if it is tracked and from cache.out.
+Tensor Attention(const AttentionInputs& in, const Sequences& sequences, const AttentionCache& cache,
+                 SoftCap soft);
 
 // -- Loss
 // ----------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/sequences.h"
+#include "kernels/backend.h"
 
 namespace linnet::reference {
 
@@ -35,9 +35,18 @@ inline Values Transposed(const Values& x, size_t rows, size_t columns) {
   return y;
 }
 
-inline Values Gate(const Values& x, const Values& z, bool silu) {
+inline Values Gate(const Values& x, const Values& z, GateKind kind) {
   Values y = x;
-  for (size_t i = 0; i < y.size(); ++i) y[i] *= Sigmoid(z[i]) * (silu ? z[i] : 1);
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] *= (kind == GateKind::kPlain ? 1 : Sigmoid(z[i])) * (kind == GateKind::kSigmoid ? 1 : z[i]);
+  }
+  return y;
+}
+
+/// Row n of `matrices` is a matrix [in, out].
+inline Values RowMatMul(const Values& x, const Values& matrices, size_t in, size_t out) {
+  Values y(x.size() / in * out);
+  for (size_t i = 0; i < matrices.size(); ++i) y[i / (in * out) * out + i % out] += x[i / out] * matrices[i];
   return y;
 }
 
@@ -183,6 +192,39 @@ inline std::vector<Values> Wkv7(const std::vector<Values>& in, const Values& sta
   }
   ClearUnused(all, sequences, heads * size * size);
   return {y, all};
+}
+
+/// in = {q, k [n, width_k], v [n, width_v], keys [slots, capacity, width_k], values [slots, capacity,
+/// width_v]}; past[slot] rows of a cache are taken. Returns {y, keys, values}, with zeros in what is not
+/// taken.
+inline std::vector<Values> Attention(const std::vector<Values>& in, const Sequences& sequences,
+                                     const std::vector<int>& past, size_t capacity, size_t width_k,
+                                     size_t width_v, double scale, double cap) {
+  const auto& [q, k, v] = std::tie(in[0], in[1], in[2]);
+  Values y(v.size()), keys(in[3].size()), values(in[4].size());
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    const size_t slot = sequences.slot[s], before = past[slot], at = slot * capacity;
+    std::copy_n(in[3].begin() + at * width_k, before * width_k, keys.begin() + at * width_k);
+    std::copy_n(in[4].begin() + at * width_v, before * width_v, values.begin() + at * width_v);
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      const size_t last = at + before + t - sequences.start[s];
+      std::copy_n(k.begin() + t * width_k, width_k, keys.begin() + last * width_k);
+      std::copy_n(v.begin() + t * width_v, width_v, values.begin() + last * width_v);
+      Values weights;
+      double sum = 0;
+      for (size_t j = at; j <= last; ++j) {
+        double dot = 0;
+        for (size_t i = 0; i < width_k; ++i) dot += q[t * width_k + i] * keys[j * width_k + i];
+        weights.push_back(std::exp(cap * std::tanh(scale * dot)));
+        sum += weights.back();
+      }
+      for (size_t j = at; j <= last; ++j) {
+        for (size_t i = 0; i < width_v; ++i)
+          y[t * width_v + i] += weights[j - at] / sum * values[j * width_v + i];
+      }
+    }
+  }
+  return {y, keys, values};
 }
 
 inline Values BonusGate(const Values& y, const Values& r, const Values& k, const Values& v, const Values& r_k,

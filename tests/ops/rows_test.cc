@@ -122,12 +122,21 @@ TEST_P(RowWise, Lerp) {
 
 TEST_P(RowWise, Gate) {
   const Dim n = GetParam().first, c = GetParam().second;
-  for (GateKind kind : {GateKind::kSigmoid, GateKind::kSilu}) {
-    Check(
-        OpCase{kind == GateKind::kSilu ? "silu" : "sigmoid",
-               {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2, 3)},
-               [=](const auto& t) { return std::vector{ops::Gate(t[0], t[1], kind)}; },
-               [=](const auto& v) { return Outputs{reference::Gate(v[0], v[1], kind == GateKind::kSilu)}; }});
+  for (GateKind kind : {GateKind::kSigmoid, GateKind::kSilu, GateKind::kPlain}) {
+    Check(OpCase{"kind " + std::to_string(static_cast<int>(kind)),
+                 {RandomTensor({n, c}, 1), RandomTensor({n, c}, 2, 3)},
+                 [=](const auto& t) { return std::vector{ops::Gate(t[0], t[1], kind)}; },
+                 [=](const auto& v) { return Outputs{reference::Gate(v[0], v[1], kind)}; }});
+  }
+}
+
+TEST_P(RowWise, RowMatMul) {
+  const Dim n = GetParam().first, c = GetParam().second;
+  for (Dim out : {1, 7, 32}) {
+    Check(OpCase{std::to_string(out) + " columns",
+                 {RandomTensor({n, c}, 1), RandomTensor({n, c * out}, 2)},
+                 [=](const auto& t) { return std::vector{ops::RowMatMul(t[0], t[1], out)}; },
+                 [=](const auto& v) { return Outputs{reference::RowMatMul(v[0], v[1], c, out)}; }});
   }
 }
 

@@ -29,6 +29,9 @@ class CpuBackend final : public Backend {
   void Gate(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& y) override;
   void GateBackward(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& dy, const Tensor& dx,
                     const Tensor& dz) override;
+  void RowMatMul(const Tensor& x, const Tensor& matrices, const Tensor& y) override;
+  void RowMatMulBackward(const Tensor& x, const Tensor& matrices, const Tensor& dy, const Tensor& dx,
+                         const Tensor& dmatrices) override;
   void GroupNorm(const Tensor& x, const Tensor& w, const Tensor& b, int groups, float eps, const Tensor& y,
                  const Tensor& mean, const Tensor& rstd) override;
   void GroupNormBackward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
@@ -58,6 +61,12 @@ class CpuBackend final : public Backend {
   void Wkv7Backward(const Wkv7Inputs& in, const Wkv7Saved& saved, const Sequences& sequences, int heads,
                     const Tensor& dy, const Tensor& dstate_out, const Wkv7Inputs& gradients,
                     const Tensor& dstate_in) override;
+  void AttentionForward(const AttentionInputs& in, const Sequences& sequences, std::span<const int> past,
+                        SoftCap soft, const AttentionCache& cache, const Tensor& y) override;
+  void AttentionBackward(const Tensor& q, const Sequences& sequences, std::span<const int> past, SoftCap soft,
+                         const Tensor& keys, const Tensor& values, const Tensor& y, const Tensor& dy,
+                         const AttentionInputs& arrived, const AttentionInputs& gradients,
+                         const AttentionInputs& before) override;
   void MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads,
                 const Tensor& key, const Tensor& removal, const Tensor& replacement,
                 const Tensor& inverse_norm) override;

@@ -1,4 +1,4 @@
-// Gates: y = x sigmoid(z), y = x z sigmoid(z).
+// Gates: y = x sigmoid(z), y = x z sigmoid(z), y = x z.
 #include "base/parallel.h"
 #include "kernels/cpu/cpu_backend.h"
 
@@ -12,22 +12,30 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-void GateLoop(const float* x, const float* z, bool silu, float* y, size_t n) {
-  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec logit = io.Load(z + i), sigmoid = Sigmoid(logit);
-    io.Store(hn::Mul(io.Load(x + i), silu ? hn::Mul(logit, sigmoid) : sigmoid), y + i);
-  });
+struct OpenGate {
+  Vec value, slope;
+};
+
+/// gate(z) and gate'(z): sigmoid' = s (1 - s), silu' = s + z s (1 - s).
+HWY_INLINE OpenGate Open(GateKind kind, Vec z) {
+  const Vec one = hn::Set(F32(), 1.0f);
+  if (kind == GateKind::kPlain) return {z, one};
+  const Vec sigmoid = Sigmoid(z), bend = hn::Mul(sigmoid, hn::Sub(one, sigmoid));
+  if (kind == GateKind::kSigmoid) return {sigmoid, bend};
+  return {hn::Mul(z, sigmoid), hn::MulAdd(z, bend, sigmoid)};
 }
 
-/// sigmoid' = s (1 - s);  silu' = s + z s (1 - s)
-void GateBackwardLoop(const float* x, const float* z, bool silu, const float* dy, float* dx, float* dz,
+void GateLoop(const float* x, const float* z, GateKind kind, float* y, size_t n) {
+  ForLanes(n, [&](auto io, size_t i)
+                  HWY_ATTR { io.Store(hn::Mul(io.Load(x + i), Open(kind, io.Load(z + i)).value), y + i); });
+}
+
+void GateBackwardLoop(const float* x, const float* z, GateKind kind, const float* dy, float* dx, float* dz,
                       size_t n) {
-  const Vec one = hn::Set(F32(), 1.0f);
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec logit = io.Load(z + i), sigmoid = Sigmoid(logit), g = io.Load(dy + i);
-    const Vec bend = hn::Mul(sigmoid, hn::Sub(one, sigmoid));
-    const Vec slope = silu ? hn::MulAdd(logit, bend, sigmoid) : bend;
-    io.Store(hn::Mul(g, silu ? hn::Mul(logit, sigmoid) : sigmoid), dx + i);
+    const auto [value, slope] = Open(kind, io.Load(z + i));
+    const Vec g = io.Load(dy + i);
+    io.Store(hn::Mul(g, value), dx + i);
     io.Store(hn::Mul(hn::Mul(g, io.Load(x + i)), slope), dz + i);
   });
 }
@@ -44,7 +52,7 @@ HWY_EXPORT(GateBackwardLoop);
 void CpuBackend::Gate(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& y) {
   ParallelFor(x.size(), kGrainElements, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(GateLoop)
-    (x.data() + begin, z.data() + begin, kind == GateKind::kSilu, y.data() + begin, end - begin);
+    (x.data() + begin, z.data() + begin, kind, y.data() + begin, end - begin);
   });
 }
 
@@ -52,8 +60,8 @@ void CpuBackend::GateBackward(const Tensor& x, const Tensor& z, GateKind kind, c
                               const Tensor& dx, const Tensor& dz) {
   ParallelFor(x.size(), kGrainElements, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(GateBackwardLoop)
-    (x.data() + begin, z.data() + begin, kind == GateKind::kSilu, dy.data() + begin, dx.data() + begin,
-     dz.data() + begin, end - begin);
+    (x.data() + begin, z.data() + begin, kind, dy.data() + begin, dx.data() + begin, dz.data() + begin,
+     end - begin);
   });
 }
 

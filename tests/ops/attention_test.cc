@@ -1,0 +1,100 @@
+// Attention over a cache: values and gradients on ragged batches, with rows of earlier batches and without.
+#include "ops/op_case.h"
+
+namespace linnet {
+namespace {
+
+constexpr Dim kCapacity = 41;
+
+struct AttentionCase {
+  std::vector<int> lengths;  // of the sequences; slots in reverse order, slot 0 unused
+  int past;                  // rows that the first slot's cache holds; others hold fewer
+  Dim width_k, width_v;
+  SoftCap soft;
+};
+
+OpCase CaseOf(const AttentionCase& a) {
+  Sequences sequences;
+  std::vector<int> past{3};  // of the unused slot
+  for (size_t s = 0; s < a.lengths.size(); ++s) {
+    sequences.start.push_back(sequences.start.back() + a.lengths[s]);
+    sequences.slot.push_back(static_cast<int>(a.lengths.size() - s));
+    past.push_back(a.past / static_cast<int>(s + 1));
+  }
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(past.size());
+  OpCase c{fmt::format("{} rows, {} before, {} x {}", n, a.past, a.width_k, a.width_v),
+           {RandomTensor({n, a.width_k}, 1), RandomTensor({n, a.width_k}, 2), RandomTensor({n, a.width_v}, 3),
+            RandomTensor({slots, kCapacity, a.width_k}, 4), RandomTensor({slots, kCapacity, a.width_v}, 5)},
+           [=](const auto& t) {
+             const Tensor keys = Tensor::Zeros(t[3].shape()), values = Tensor::Zeros(t[4].shape()),
+                          length = Tensor::Zeros({slots, 1});
+             std::copy(past.begin(), past.end(), length.data());
+             const Tensor y =
+                 ops::Attention({t[0], t[1], t[2]}, sequences,
+                                {{t[3], keys}, {t[4], values}, {length, Tensor::Zeros({slots, 1})}}, a.soft);
+             return std::vector{y, keys, values};
+           },
+           [=](const auto& v) {
+             return reference::Attention(v, sequences, past, kCapacity, a.width_k, a.width_v, a.soft.scale,
+                                         a.soft.cap);
+           }};
+  c.value_tolerance = 5e-6;
+  return c;
+}
+
+TEST(Attention, IsTheSoftmaxOfItsScoresOverAllThatWasSeen) {
+  const SoftCap steep{0.3f, 4}, published{1.0f / 1024, 64};
+  const AttentionCase cases[] = {{{1}, 0, 3, 2, steep},
+                                 {{1}, 40, 17, 33, steep},
+                                 {{9, 1, 20}, 0, 16, 5, steep},
+                                 {{2, 21, 7}, 20, 19, 48, steep},
+                                 {{33}, 8, 256, 40, published}};
+  for (const AttentionCase& a : cases) Check(CaseOf(a));
+}
+
+/// One slot of a cache for tests of a single sequence.
+struct Cache {
+  Tensor keys = Tensor::Zeros({1, kCapacity, 4}), values = Tensor::Zeros({1, kCapacity, 3}),
+         length = Tensor::Zeros({1, 1});
+  AttentionCache in_place() const { return {{keys, keys}, {values, values}, {length, length}}; }
+};
+
+Sequences One(int rows) {
+  Sequences one;
+  one.start.push_back(rows);
+  one.slot.push_back(0);
+  return one;
+}
+
+TEST(Attention, CountsWhatItHasSeenAndRefusesMoreThanItCanKeep) {
+  const auto inputs = [](Dim n) {
+    return AttentionInputs{RandomTensor({n, 4}, 1), RandomTensor({n, 4}, 2), RandomTensor({n, 3}, 3)};
+  };
+  const Cache cache;
+  ops::Attention(inputs(30), One(30), cache.in_place(), {1, 1});
+  ops::Attention(inputs(11), One(11), cache.in_place(), {1, 1});
+  EXPECT_EQ(cache.length.data()[0], kCapacity);
+  EXPECT_THROW(ops::Attention(inputs(1), One(1), cache.in_place(), {1, 1}), Error);
+  EXPECT_EQ(cache.length.data()[0], kCapacity) << "what is refused changes nothing";
+}
+
+TEST(Attention, RefusesLengthsThatAreNone) {
+  const Tensor x = RandomTensor({1, 4}, 1), v = RandomTensor({1, 3}, 2);
+  for (float length : {-1.0f, 0.5f, 1e9f, std::nanf(""), INFINITY}) {
+    const Cache cache;
+    cache.length.data()[0] = length;
+    EXPECT_THROW(ops::Attention({x, x, v}, One(1), cache.in_place(), {1, 1}), Error) << length;
+  }
+}
+
+TEST(Attention, RefusesShapesThatDoNotFit) {
+  const Tensor x = RandomTensor({2, 4}, 1), v = RandomTensor({2, 3}, 2), narrow = RandomTensor({2, 2}, 2);
+  const Cache cache;
+  EXPECT_NO_THROW(ops::Attention({x, x, v}, One(2), cache.in_place(), {1, 1}));
+  EXPECT_THROW(ops::Attention({x, narrow, v}, One(2), cache.in_place(), {1, 1}), Error);
+  EXPECT_THROW(ops::Attention({x, x, narrow}, One(2), cache.in_place(), {1, 1}), Error);
+  EXPECT_THROW(ops::Attention({x, x, v}, One(3), cache.in_place(), {1, 1}), Error);
+}
+
+}  // namespace
+}  // namespace linnet
