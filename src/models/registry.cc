@@ -42,6 +42,22 @@ std::span<const Architecture> Architectures() {
        // RWKV-LM's trainer saves the value residual of the first layer too, which nothing reads.
        {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"},
        models::Rwkv7RecurrenceFlops},
+      {"rwkv7a",
+       "RWKV-7a (deep embeddings)",
+       models::IsRwkv7a,
+       models::ReadRwkv7Sizes,
+       models::CompleteRwkv7Sizes,
+       models::MakeRwkv7a,
+       {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"},
+       models::Rwkv7aRecurrenceFlops},
+      {"rwkv7b",
+       "RWKV-7b (deep embeddings and attention)",
+       models::IsRwkv7b,
+       models::ReadRwkv7bSizes,
+       models::CompleteRwkv7bSizes,
+       models::MakeRwkv7b,
+       {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"},
+       models::Rwkv7bRecurrenceFlops},
   };
   return kTable;
 }

@@ -7,20 +7,23 @@
 //     S_t = S_{t-1} (diag(d_t) - kk_t^T (a_t kk_t)) + v_t^T k_t        y_t = S_t r_t
 //
 // Parameter names are those of the published checkpoints (blocks.N.att.x_r, ...).
-#include "models/rwkv7.h"
-
 #include <cmath>
-#include <optional>
+
+#include "models/rwkv7_blocks.h"
 
 namespace linnet::models {
-namespace {
 
 using ops::Act;
 
-/// A mix of token shift: 1 - (c / C)^power.
-Init MixInit(Dim width, double power) {
+Init Rwkv7MixInit(Dim width, double power) {
   return init::Element([=](Dim c) { return 1 - Ramp(c, width, power); });
 }
+
+Init Rwkv7ChannelMixInit(const Rwkv7Sizes& c, int layer) {
+  return Rwkv7MixInit(c.width, std::pow(Depth(layer, c.layers).tau, 4));
+}
+
+namespace {
 
 /// n0 + f(x n1) n2: the maps that let decay, rate, value residual and gate follow the input.
 LowRank MakeLowRank(const Params& p, const std::string& n, Dim width, Dim rank, const Init& offset,
@@ -30,84 +33,77 @@ LowRank MakeLowRank(const Params& p, const std::string& n, Dim width, Dim rank, 
           offset ? p.Vector(n + "0", {1, 1, width}, offset, lr_scale) : Tensor()};
 }
 
-class TimeMix {
- public:
-  TimeMix(const Params& p, const Rwkv7Sizes& c, int layer)
-      : heads_(static_cast<int>(c.heads())),
-        shift_(p.State("shift", {c.width})),
-        wkv_(p.State("wkv", {c.heads(), c.head_size, c.head_size})) {
-    const auto [rho, tau] = Depth(layer, c.layers);
-    const auto line = [&](Dim n) { return Line(n, c.width) - 0.5; };
-    const auto zigzag = [&](Dim n) {
-      const double half = (c.head_size - 1) / 2.0, z = (n % c.head_size - half) / half;
-      return z * std::abs(z);
-    };
-    const std::pair<const char*, double> mixes[] = {{"x_r", 0.2}, {"x_w", 0.9}, {"x_k", 0.7},
-                                                    {"x_v", 0.7}, {"x_a", 0.9}, {"x_g", 0.2}};
-    for (const auto& [name, power] : mixes) {
-      mix_.push_back(p.Vector(name, {1, 1, c.width}, MixInit(c.width, power * tau)));
-    }
-    const double bend = 1 + std::pow(rho, 0.3);
-    decay_ = MakeLowRank(
-        p, "w", c.width, c.decay_rank,
-        init::Element([=](Dim n) { return -5.5 + 6 * std::pow(line(n) + 0.5, bend) + 2.5 * zigzag(n); }), 2);
-    rate_ = MakeLowRank(p, "a", c.width, c.rate_rank,
-                        init::Element([=](Dim n) { return -0.19 + 0.3 * zigzag(n) + 0.4 * line(n); }));
-    if (layer > 0) {
-      residual_ = MakeLowRank(p, "v", c.width, c.value_rank,
-                              init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
-    }
-    gate_ = MakeLowRank(p, "g", c.width, c.gate_rank, nullptr);
-    k_k_ = p.Vector("k_k", {1, 1, c.width}, init::Element([=](Dim n) { return 0.71 - 0.1 * line(n); }));
-    k_a_ = p.Vector("k_a", {1, 1, c.width}, init::Constant(1.02f));
-    r_k_ = p.Vector("r_k", {c.heads(), c.head_size}, init::Constant(-0.04f));
-    receptance_ = p.Matrix("receptance.weight", {c.width, c.width}, init::Orthogonal(1));
-    key_ = p.Matrix("key.weight", {c.width, c.width}, init::Orthogonal(0.1f));
-    value_ = p.Matrix("value.weight", {c.width, c.width}, init::Orthogonal(1));
-    output_ = p.Matrix("output.weight", {c.width, c.width}, init::Zero());
-    const float scale = static_cast<float>(std::pow((1.0 + layer) / c.layers, 0.7));
-    norm_weight_ = p.Vector("ln_x.weight", {c.width}, init::Constant(scale));
-    norm_bias_ = p.Vector("ln_x.bias", {c.width}, init::Zero());
+}  // namespace
+
+Rwkv7TimeMix::Rwkv7TimeMix(const Params& p, const Rwkv7Sizes& c, int layer)
+    : heads_(static_cast<int>(c.heads())),
+      shift_(p.State("shift", {c.width})),
+      wkv_(p.State("wkv", {c.heads(), c.head_size, c.head_size})) {
+  const auto [rho, tau] = Depth(layer, c.layers);
+  const auto line = [&](Dim n) { return Line(n, c.width) - 0.5; };
+  const auto zigzag = [&](Dim n) {
+    const double half = (c.head_size - 1) / 2.0, z = (n % c.head_size - half) / half;
+    return z * std::abs(z);
+  };
+  const std::pair<const char*, double> mixes[] = {{"x_r", 0.2}, {"x_w", 0.9}, {"x_k", 0.7},
+                                                  {"x_v", 0.7}, {"x_a", 0.9}, {"x_g", 0.2}};
+  for (const auto& [name, power] : mixes) {
+    mix_.push_back(p.Vector(name, {1, 1, c.width}, Rwkv7MixInit(c.width, power * tau)));
+  }
+  const double bend = 1 + std::pow(rho, 0.3);
+  decay_ = MakeLowRank(
+      p, "w", c.width, c.decay_rank,
+      init::Element([=](Dim n) { return -5.5 + 6 * std::pow(line(n) + 0.5, bend) + 2.5 * zigzag(n); }), 2);
+  rate_ = MakeLowRank(p, "a", c.width, c.rate_rank,
+                      init::Element([=](Dim n) { return -0.19 + 0.3 * zigzag(n) + 0.4 * line(n); }));
+  if (layer > 0) {
+    residual_ = MakeLowRank(p, "v", c.width, c.value_rank,
+                            init::Element([=](Dim n) { return 0.73 - 0.4 * line(n); }));
+  }
+  gate_ = MakeLowRank(p, "g", c.width, c.gate_rank, nullptr);
+  k_k_ = p.Vector("k_k", {1, 1, c.width}, init::Element([=](Dim n) { return 0.71 - 0.1 * line(n); }));
+  k_a_ = p.Vector("k_a", {1, 1, c.width}, init::Constant(1.02f));
+  r_k_ = p.Vector("r_k", {c.heads(), c.head_size}, init::Constant(-0.04f));
+  receptance_ = p.Matrix("receptance.weight", {c.width, c.width}, init::Orthogonal(1));
+  key_ = p.Matrix("key.weight", {c.width, c.width}, init::Orthogonal(0.1f));
+  value_ = p.Matrix("value.weight", {c.width, c.width}, init::Orthogonal(1));
+  output_ = p.Matrix("output.weight", {c.width, c.width}, init::Zero());
+  const float scale = static_cast<float>(std::pow((1.0 + layer) / c.layers, 0.7));
+  norm_weight_ = p.Vector("ln_x.weight", {c.width}, init::Constant(scale));
+  norm_bias_ = p.Vector("ln_x.bias", {c.width}, init::Zero());
+}
+
+Tensor Rwkv7TimeMix::operator()(const Tensor& x, Tensor& v_first, const Batch& batch,
+                                const State& state) const {
+  const auto in = ops::ShiftMix(x, mix_, batch, state[shift_]);
+  const Tensor &xr = in[0], &xw = in[1], &xk = in[2], &xv = in[3], &xa = in[4], &xg = in[5];
+
+  const Tensor r = ops::Linear(xr, receptance_);
+  const Tensor w = decay_(xw, Act::kTanh);
+  const Tensor k = ops::Linear(xk, key_);
+  Tensor v = ops::Linear(xv, value_);
+  const Tensor a = rate_(xa, Act::kNone, Act::kSigmoid);
+  const Tensor g = gate_(xg, Act::kSigmoid);
+
+  if (residual_) {
+    v = ops::Lerp(v, v_first, (*residual_)(xv, Act::kNone, Act::kSigmoid));
+  } else {
+    v_first = v;
   }
 
-  /// `v_first` is the first layer's value: set by that layer, read by the others.
-  Tensor operator()(const Tensor& x, Tensor& v_first, const Batch& batch, const State& state) const {
-    const auto in = ops::ShiftMix(x, mix_, batch, state[shift_]);
-    const Tensor &xr = in[0], &xw = in[1], &xk = in[2], &xv = in[3], &xa = in[4], &xg = in[5];
+  const auto [key, removal, replacement] = ops::MakeKeys(k, a, k_k_, k_a_, heads_);
+  Tensor y = ops::Wkv7({r, w, key, v, removal, replacement}, batch, state[wkv_], heads_);
+  y = ops::GroupNorm(y, norm_weight_, norm_bias_, heads_, 64e-5f);
+  return ops::Linear(ops::BonusGate(y, r, key, v, r_k_, g, heads_), output_);
+}
 
-    const Tensor r = ops::Linear(xr, receptance_);
-    const Tensor w = decay_(xw, Act::kTanh);
-    const Tensor k = ops::Linear(xk, key_);
-    Tensor v = ops::Linear(xv, value_);
-    const Tensor a = rate_(xa, Act::kNone, Act::kSigmoid);
-    const Tensor g = gate_(xg, Act::kSigmoid);
-
-    if (residual_) {
-      v = ops::Lerp(v, v_first, (*residual_)(xv, Act::kNone, Act::kSigmoid));
-    } else {
-      v_first = v;
-    }
-
-    const auto [key, removal, replacement] = ops::MakeKeys(k, a, k_k_, k_a_, heads_);
-    Tensor y = ops::Wkv7({r, w, key, v, removal, replacement}, batch, state[wkv_], heads_);
-    y = ops::GroupNorm(y, norm_weight_, norm_bias_, heads_, 64e-5f);
-    return ops::Linear(ops::BonusGate(y, r, key, v, r_k_, g, heads_), output_);
-  }
-
- private:
-  int heads_;
-  StateVar shift_, wkv_;
-  std::vector<Tensor> mix_;
-  LowRank decay_, rate_, gate_;
-  std::optional<LowRank> residual_;  // of the value; absent in the first layer
-  Tensor k_k_, k_a_, r_k_, receptance_, key_, value_, output_, norm_weight_, norm_bias_;
-};
+namespace {
 
 class ChannelMix {
  public:
   ChannelMix(const Params& p, const Rwkv7Sizes& c, int layer)
       : shift_(p.State("shift", {c.width})),
-        x_k_(p.Vector("x_k", {1, 1, c.width}, MixInit(c.width, std::pow(Depth(layer, c.layers).tau, 4)))),
+        x_k_(p.Vector("x_k", {1, 1, c.width}, Rwkv7ChannelMixInit(c, layer))),
         key_(p.Matrix("key.weight", {c.ffn, c.width}, init::Orthogonal(1))),
         value_(p.Matrix("value.weight", {c.width, c.ffn}, init::Zero())) {}
 
@@ -123,7 +119,7 @@ class ChannelMix {
 
 struct Block {
   Norm ln1, ln2;
-  TimeMix att;
+  Rwkv7TimeMix att;
   ChannelMix ffn;
 
   Block(const Params& p, const Rwkv7Sizes& c, int layer)

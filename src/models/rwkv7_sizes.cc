@@ -14,6 +14,18 @@ Dim DefaultRank(Dim width, double factor) {
   return std::max<Dim>(32, static_cast<Dim>(units) * 32);
 }
 
+bool HasTimeMix(const Checkpoint& checkpoint) {
+  return checkpoint.Find("emb.weight") && checkpoint.Find("blocks.0.att.r_k") &&
+         checkpoint.Find("blocks.0.att.x_r");
+}
+
+bool HasDeepEmbedding(const Checkpoint& checkpoint) { return checkpoint.Find("blocks.0.ffn.s_emb.weight"); }
+
+bool HasAttention(const Checkpoint& checkpoint) { return checkpoint.Find("blocks.0.qkv.qq.weight"); }
+
+/// Tokens that attention remembers unless chosen: the published 7b was trained on texts of this length.
+constexpr Dim kContext = 4096;
+
 }  // namespace
 
 Rwkv7Sizes::Rwkv7Sizes(const Sizes& sizes)
@@ -23,9 +35,14 @@ Rwkv7Sizes::Rwkv7Sizes(const Sizes& sizes)
       value_rank(sizes.at("value_rank")),
       gate_rank(sizes.at("gate_rank")) {}
 
-bool IsRwkv7(const Checkpoint& checkpoint) {
-  return checkpoint.Find("emb.weight") && checkpoint.Find("blocks.0.att.r_k") &&
-         checkpoint.Find("blocks.0.att.x_r");
+bool IsRwkv7(const Checkpoint& checkpoint) { return HasTimeMix(checkpoint) && !HasDeepEmbedding(checkpoint); }
+
+bool IsRwkv7a(const Checkpoint& checkpoint) {
+  return HasTimeMix(checkpoint) && HasDeepEmbedding(checkpoint) && !HasAttention(checkpoint);
+}
+
+bool IsRwkv7b(const Checkpoint& checkpoint) {
+  return HasTimeMix(checkpoint) && HasDeepEmbedding(checkpoint) && HasAttention(checkpoint);
 }
 
 Sizes ReadRwkv7Sizes(const Checkpoint& checkpoint) {
@@ -55,6 +72,30 @@ Sizes CompleteRwkv7Sizes(Sizes sizes) {
 double Rwkv7RecurrenceFlops(const Sizes& sizes) {
   // Per element of the state: decay, <S, a>, two rank-one updates, <S, r>; nine operations.
   return 9.0 * sizes.at("layers") * sizes.at("width") * sizes.at("head_size");
+}
+
+double Rwkv7aRecurrenceFlops(const Sizes& sizes) {
+  // A row times its token's matrix, and its scale; the tables count as parameters but are looked up only.
+  const double layers = sizes.at("layers"), matrix = kDeepRank * kDeepRank;
+  return Rwkv7RecurrenceFlops(sizes) + layers * (2 * matrix - 2 * matrix * sizes.at("vocab"));
+}
+
+Sizes ReadRwkv7bSizes(const Checkpoint& checkpoint) {
+  Sizes sizes = ReadRwkv7Sizes(checkpoint);
+  sizes["context"] = kContext;
+  return sizes;
+}
+
+Sizes CompleteRwkv7bSizes(Sizes sizes) {
+  sizes = CompleteRwkv7Sizes(std::move(sizes));
+  sizes.try_emplace("context", kContext);
+  return sizes;
+}
+
+double Rwkv7bRecurrenceFlops(const Sizes& sizes) {
+  // The tables again. Attention grows with the text and is not counted.
+  const double layers = sizes.at("layers"), row = kAttentionKeys + sizes.at("width");
+  return Rwkv7aRecurrenceFlops(sizes) - layers * 2 * row * sizes.at("vocab");
 }
 
 }  // namespace linnet::models

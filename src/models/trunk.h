@@ -30,7 +30,8 @@ struct HeadSizes : TrunkSizes {
 };
 
 /// A Block is called as block(x, carried, batch, state) and returns the new x. `carried` is what a block
-/// hands on to all later ones; those of most versions leave it empty.
+/// hands on to all later ones; those of most versions leave it empty. A block that also reads what entered
+/// the first one, the normed embedding e of its tokens, is called as block(x, carried, e, batch, state).
 template <class Block>
 class Trunk : public Model {
  public:
@@ -46,12 +47,13 @@ class Trunk : public Model {
 
   Tensor Hidden(const Batch& batch, const State& state) const override {
     batch.Validate(state.slots());
-    Tensor x = ln0_(ops::Embedding(emb_, batch.tokens)), carried;
+    const Tensor e = ln0_(ops::Embedding(emb_, batch.tokens));
+    Tensor x = e, carried;
     for (const Block& block : blocks_) {
       if (batch.recompute) {
-        RunAgainInBackward(block, x, carried, batch, state);
+        RunAgainInBackward(block, x, carried, e, batch, state);
       } else {
-        x = block(x, carried, batch, state);
+        x = Call(block, x, carried, e, batch, state);
       }
     }
     return (*ln_out_)(ops::Rows(x, batch.wanted));
@@ -60,17 +62,26 @@ class Trunk : public Model {
   const Tensor& head() const override { return head_; }
 
  private:
+  static Tensor Call(const Block& block, const Tensor& x, Tensor& carried, const Tensor& e,
+                     const Batch& batch, const State& state) {
+    if constexpr (requires { block(x, carried, e, batch, state); }) {
+      return block(x, carried, e, batch, state);
+    } else {
+      return block(x, carried, batch, state);
+    }
+  }
+
   /// x = block(x), keeping only the block's inputs.
-  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& carried, const Batch& batch,
-                                 const State& state) {
+  static void RunAgainInBackward(const Block& block, Tensor& x, Tensor& carried, const Tensor& e,
+                                 const Batch& batch, const State& state) {
     const bool given = static_cast<bool>(carried);
     const auto run = [&block, &batch, &state, given](const std::vector<Tensor>& in) {
-      Tensor c = given ? in[1] : Tensor();
-      std::vector<Tensor> out{block(in[0], c, batch, state)};
+      Tensor c = given ? in[2] : Tensor();
+      std::vector<Tensor> out{Call(block, in[0], c, in[1], batch, state)};
       if (!given && c) out.push_back(c);
       return out;
     };
-    const std::vector<Tensor> out = given ? Recompute({x, carried}, run) : Recompute({x}, run);
+    const std::vector<Tensor> out = given ? Recompute({x, e, carried}, run) : Recompute({x, e}, run);
     x = out[0];
     if (out.size() > 1) carried = out[1];
   }

@@ -47,7 +47,7 @@ inline std::vector<std::pair<std::filesystem::path, std::string>> WeightFiles(
 
 /// Whether this program runs models of a version as info.json names it.
 inline bool Runs(const std::string& version) {
-  static const std::set<std::string> versions = {"4", "5.0", "5.1", "5.2", "6", "7"};
+  static const std::set<std::string> versions = {"4", "5.0", "5.1", "5.2", "6", "7", "7a", "7b"};
   return versions.contains(version);
 }
 

@@ -37,11 +37,15 @@ Tensor LogitsInPieces(const LoadedModel& loaded, const State& state, const std::
 }
 
 /// The reference keeps the same numbers in the same order, cut into more tensors where a variable of linnet's
-/// has several rows (RWKV-4's a, b, p). `tolerance` is of the largest number, or of 1 if all are smaller.
+/// has several rows (RWKV-4's a, b, p); what attention keeps is another matter. `tolerance` is of the largest
+/// number, or of 1 if all are smaller.
 void CheckStates(const State& state, const Checkpoint& expected, const std::string& prefix,
                  const std::string& suffix, double tolerance) {
   int next = 0;
-  for (const Tensor& variable : state.Save(0)) {
+  const std::vector<Tensor> saved = state.Save(0);
+  for (size_t i = 0; i < saved.size(); ++i) {
+    if (state.specs()[i].name.find(".qkv.") != std::string::npos) continue;
+    const Tensor& variable = saved[i];
     std::vector<double> values;
     while (static_cast<Dim>(values.size()) < variable.size()) {
       const std::string name = prefix + std::to_string(next++) + suffix;
@@ -54,6 +58,21 @@ void CheckStates(const State& state, const Checkpoint& expected, const std::stri
     EXPECT_LE(LargestDifference(variable, values), tolerance * largest) << prefix << next - 1;
   }
   EXPECT_EQ(expected.Find(prefix + std::to_string(next) + suffix), nullptr) << "states are left over";
+}
+
+/// What the attention of RWKV-7b keeps: the query before its mix with the next, and how many rows it has
+/// seen.
+void CheckAttention(const State& state, const Checkpoint& expected, const std::string& tag, int tokens) {
+  const std::vector<Tensor> saved = state.Save(0);
+  for (size_t i = 0; i < saved.size(); ++i) {
+    const std::string& name = state.specs()[i].name;
+    const std::string layer = name.substr(7, name.find('.', 7) - 7);
+    if (name.ends_with(".qkv.length")) {
+      EXPECT_EQ(saved[i].data()[0], tokens);
+    } else if (name.ends_with(".qkv.q_shift")) {
+      EXPECT_LE(LargestDifference(saved[i], Values(expected, tag + ".dea_qprev." + layer + "_f64")), 2e-5);
+    }
+  }
 }
 
 void CheckFile(const std::filesystem::path& file, const std::string& tag, const Checkpoint& expected) {
@@ -73,6 +92,7 @@ void CheckFile(const std::filesystem::path& file, const std::string& tag, const 
                                   std::to_string(error));
     EXPECT_LE(error, kTolerance) << pieces.size() << " pieces";
     CheckStates(state, expected, tag + ".state.", "_f64", 2e-5);
+    CheckAttention(state, expected, tag, n);
   }
   const State state = loaded.NewState(1);
   LogitsInPieces(loaded, state, {tokens.begin(), tokens.begin() + 17}, {17});
