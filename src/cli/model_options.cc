@@ -19,6 +19,10 @@ void ModelOptions::AddTo(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--threads", threads, "Threads; one a physical core if not given")
       ->check(CLI::Range(1, 4096));
+  command
+      .add_option("--context", context,
+                  "Tokens that attention remembers, in models that have any (rwkv7b: 4096 if not given)")
+      ->check(CLI::Range(Dim{1}, Dim{1} << 24));
 }
 
 void ModelOptions::ApplyThreads() const {
@@ -34,7 +38,8 @@ void ModelOptions::ApplyThreads() const {
 
 LoadedModel ModelOptions::Load() const {
   ApplyThreads();
-  return LoadModel(path, precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored);
+  const Sizes chosen = context > 0 ? Sizes{{"context", context}} : Sizes{};
+  return LoadModel(path, precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored, Access::kRead, chosen);
 }
 
 Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const Tokenizer& tokenizer) {

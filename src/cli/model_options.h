@@ -17,6 +17,7 @@ struct ModelOptions {
   std::string path;
   std::string precision = "default";
   int threads = 0;  // 0: one a physical core
+  Dim context = 0;  // tokens that attention remembers; 0: as many as the architecture does by itself
 
   void AddTo(CLI::App& command);
   /// Sets the threads; says so on stderr if there are fewer cores than were asked for.

@@ -17,7 +17,8 @@ const Architecture& FindArchitecture(const std::string& name) {
   Fail("there is no architecture '{}'; known are: {}", name, known);
 }
 
-LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Access access) {
+LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Access access,
+                      const Sizes& chosen) {
   const std::unique_ptr<Checkpoint> checkpoint = Checkpoint::Open(path);
   const Architecture* architecture = nullptr;
   for (const Architecture& candidate : Architectures()) {
@@ -32,6 +33,11 @@ LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Ac
   LoadedModel loaded;
   loaded.architecture = architecture;
   loaded.sizes = architecture->read_sizes(*checkpoint);
+  for (const auto& [name, size] : chosen) {
+    Check(loaded.sizes.contains(name), "{}: models of {} have no {} to choose; leave --{} out", path.string(),
+          architecture->name, name, name);
+    loaded.sizes[name] = size;
+  }
   loaded.params = std::make_unique<ParamStore>(*checkpoint, matrices, access);
   loaded.model = architecture->make(Params(*loaded.params), loaded.sizes);
   loaded.params->CheckAllUsed(architecture->ignored);

@@ -81,9 +81,10 @@ struct LoadedModel {
 
 /// Opens a model file: finds the architecture, reads the sizes, loads the parameters (in place where they can
 /// be used as they lie in the file). Throws Error naming the file and the tensor if anything is missing, left
-/// over or of the wrong shape.
+/// over or of the wrong shape. `chosen` are sizes that files do not hold ("context"); it throws Error if the
+/// architecture has no such size.
 LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices = MatrixType::kStored,
-                      Access access = Access::kRead);
+                      Access access = Access::kRead, const Sizes& chosen = {});
 
 /// A fresh model of complete sizes.
 LoadedModel NewModel(const Architecture& architecture, const Sizes& sizes, uint64_t seed,

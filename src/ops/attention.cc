@@ -36,11 +36,10 @@ std::vector<int> TakeRows(const Sequences& sequences, const AttentionCache& cach
           "[attention] a state has a length of {}, which is no number of rows between 0 and {}", length,
           capacity);
     past.push_back(static_cast<int>(length));
-    Check(
-        past[s] + sequences.length(s) <= capacity,
-        "[attention] {} tokens do not fit: this model's attention remembers {} tokens (its size \"context\") "
-        "and has seen {}; begin anew or use a model of a larger context",
-        sequences.length(s), capacity, past[s]);
+    Check(past[s] + sequences.length(s) <= capacity,
+          "[attention] {} tokens do not fit: this model's attention remembers {} tokens and has seen {}; "
+          "begin anew, or choose a larger context (--context)",
+          sequences.length(s), capacity, past[s]);
   }
   for (int s = 0; s < sequences.sequences(); ++s) {
     cache.length.out.data()[sequences.slot[s]] = static_cast<float>(past[s] + sequences.length(s));

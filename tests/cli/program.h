@@ -58,11 +58,13 @@ inline Outcome RunLinnet(const std::vector<std::string>& arguments, const std::s
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(folder / "out"), ReadFile(folder / "err")};
 }
 
-/// Writes a fresh RWKV-7 of two layers and returns its path. Its output matrices are not zero, as those of a
-/// model that has learnt nothing would be, so that logits depend on the text.
+/// Writes a fresh model, an RWKV-7 unless said otherwise, of two layers and returns its path. Its output
+/// matrices are not zero, as those of a model that has learnt nothing would be, so that logits depend on the
+/// text.
 inline std::filesystem::path WriteTinyModel(const std::filesystem::path& path, Dim vocab = 256,
-                                            const std::map<std::string, std::string>& metadata = {}) {
-  const Architecture& architecture = FindArchitecture("rwkv7");
+                                            const std::map<std::string, std::string>& metadata = {},
+                                            const std::string& arch = "rwkv7") {
+  const Architecture& architecture = FindArchitecture(arch);
   const Sizes sizes =
       architecture.complete_sizes({{"layers", 2}, {"width", 32}, {"head_size", 16}, {"vocab", vocab}});
   const LoadedModel model = NewModel(architecture, sizes, /*seed=*/7);

@@ -91,6 +91,24 @@ TEST_F(StateCommand, ATunedStateIsWhatATextStartsFrom) {
   EXPECT_NE(Text({"state", "info", tuned}).find("tuned"), std::string::npos);
 }
 
+TEST_F(StateCommand, AttentionGoesOnUntilItsRoomIsFull) {
+  const std::string model = WriteTinyModel(folder_ / "b.safetensors", 256, {}, "rwkv7b").string();
+  const auto generated = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(),
+                     {"generate", model, "--past-end", "--temperature", "0", "--context", "40"});
+    return arguments;
+  };
+  const std::string whole = Text(generated({"-p", "abc", "-n", "30"})), a = Path("a"), b = Path("b");
+  const std::string first = Text(generated({"-p", "abc", "-n", "12", "--state-out", a}));
+  EXPECT_EQ(first + Text(generated({"-n", "18", "--state-in", a, "--state-out", b})), whole);
+  const Outcome full = RunLinnet(generated({"-n", "30", "--state-in", a}));
+  EXPECT_NE(full.code, 0);
+  EXPECT_NE(full.err.find("remembers 40 tokens"), std::string::npos) << full.err;
+  EXPECT_TRUE(FailsWith({"state", "merge", a, b, "-o", a}, {"blocks.0.qkv.length counts 15", "33"}));
+  EXPECT_TRUE(FailsWith({"generate", model, "-p", "a", "--state-in", a}, {"other sizes", "\"context\":40"}));
+  EXPECT_TRUE(FailsWith({"generate", model_, "-p", "a", "--context", "9"}, {"rwkv7", "--context"}));
+}
+
 TEST_F(StateCommand, MistakesAreNamed) {
   const std::string a = StateAfter("abc");
   EXPECT_TRUE(FailsWith({"state", "info", model_}, {model_, "is not a state"}));
