@@ -25,14 +25,7 @@ inline Init BonusInit(const Depth& depth, Dim n, double zigzag) {
 /// zeros (an empty tensor) where the checkpoint has none.
 inline Tensor TunedState(const Params& p, Dim heads, Dim n) {
   if (!p.Has("time_state")) return {};
-  const Tensor tuned = p.Vector("time_state", {heads, n, n}, init::Zero());
-  const Tensor state = Tensor::Empty(tuned.shape());
-  for (Dim h = 0; h < heads; ++h) {
-    for (Dim i = 0; i < n; ++i) {
-      for (Dim j = 0; j < n; ++j) state.data()[(h * n + i) * n + j] = tuned.data()[(h * n + j) * n + i];
-    }
-  }
-  return state;
+  return TransposedHeads(p.Vector("time_state", {heads, n, n}, init::Zero()));
 }
 
 class MatrixStateMix {

@@ -33,12 +33,18 @@ LowRank MakeLowRank(const Params& p, const std::string& n, Dim width, Dim rank, 
           offset ? p.Vector(n + "0", {1, 1, width}, offset, lr_scale) : Tensor()};
 }
 
+/// What state tuning left for sequences to begin with, [H, value, key]; empty where the file has none.
+Tensor TunedState(const Params& p, const Shape& shape) {
+  return p.Has("time_state") ? p.Vector("time_state", shape, init::Zero()) : Tensor();
+}
+
 }  // namespace
 
 Rwkv7TimeMix::Rwkv7TimeMix(const Params& p, const Rwkv7Sizes& c, int layer)
     : heads_(static_cast<int>(c.heads())),
       shift_(p.State("shift", {c.width})),
-      wkv_(p.State("wkv", {c.heads(), c.head_size, c.head_size})) {
+      wkv_(p.State("wkv", {c.heads(), c.head_size, c.head_size},
+                   TunedState(p, {c.heads(), c.head_size, c.head_size}))) {
   const auto [rho, tau] = Depth(layer, c.layers);
   const auto line = [&](Dim n) { return Line(n, c.width) - 0.5; };
   const auto zigzag = [&](Dim n) {

@@ -76,4 +76,17 @@ void State::Restore(int slot, const std::vector<Tensor>& saved) {
   }
 }
 
+Tensor TransposedHeads(const Tensor& x) {
+  const Dim heads = x.dim(0), rows = x.dim(1), columns = x.dim(2);
+  const Tensor y = Tensor::Empty({heads, columns, rows});
+  for (Dim h = 0; h < heads; ++h) {
+    for (Dim i = 0; i < rows; ++i) {
+      for (Dim j = 0; j < columns; ++j) {
+        y.data()[(h * columns + j) * rows + i] = x.data()[(h * rows + i) * columns + j];
+      }
+    }
+  }
+  return y;
+}
+
 }  // namespace linnet

@@ -53,4 +53,7 @@ class State {
   std::vector<StateRef> vars_;
 };
 
+/// [H, A, B] -> [H, B, A]: between the two ways in which matrices of heads are published.
+Tensor TransposedHeads(const Tensor& x);
+
 }  // namespace linnet

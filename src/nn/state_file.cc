@@ -51,20 +51,6 @@ const Tensor* FindVariable(const StateFile& file, const std::string& name) {
   return found == file.variables.end() ? nullptr : &found->second;
 }
 
-/// [H, A, B] -> [H, B, A]
-Tensor TransposedHeads(const Tensor& x) {
-  const Dim heads = x.dim(0), rows = x.dim(1), columns = x.dim(2);
-  const Tensor y = Tensor::Empty({heads, columns, rows});
-  for (Dim h = 0; h < heads; ++h) {
-    for (Dim i = 0; i < rows; ++i) {
-      for (Dim j = 0; j < columns; ++j) {
-        y.data()[(h * columns + j) * rows + i] = x.data()[(h * rows + i) * columns + j];
-      }
-    }
-  }
-  return y;
-}
-
 /// The wkv states are those of the file, all else is at the start of a sequence.
 Snapshot FromTuned(const StateFile& file, const std::string& path, const LoadedModel& model) {
   Snapshot snapshot{model.NewState(1).Save(0), {}, 0};

@@ -8,6 +8,7 @@
 #include "formats/safetensors.h"
 #include "golden/golden.h"
 #include "nn/model.h"
+#include "nn/state_file.h"
 
 namespace linnet {
 namespace {
@@ -115,6 +116,24 @@ TEST(GoldenInference, EveryModelGivesTheReferencesLogitsAndStates) {
   EXPECT_GT(checked, 0) << "no model in " << golden::Folder();
 }
 
+/// Runs the tokens from `start`; the logits must be those of the reference with its tuned state.
+void ExpectTunedLogits(const LoadedModel& loaded, const std::vector<Tensor>& start) {
+  const auto expected =
+      Checkpoint::Open(golden::Folder() / "A_inference" / "v6" / "expected_time_state.safetensors");
+  const std::vector<double> truth = Values(*expected, "fp32.logits_f64");
+  std::vector<int> tokens;
+  for (double id : Values(*expected, "tokens")) tokens.push_back(static_cast<int>(id));
+  const int n = static_cast<int>(tokens.size());
+  State state = loaded.NewState(1);
+  for (const Pieces& pieces : {Pieces{n}, Pieces(n, 1)}) {
+    state.Restore(0, start);
+    EXPECT_LE(LargestDifference(LogitsInPieces(loaded, state, tokens, pieces), truth) /
+                  golden::StandardDeviation(truth),
+              kTolerance)
+        << pieces.size() << " pieces";
+  }
+}
+
 TEST(GoldenInference, ATunedStateInTheCheckpointIsWhereSequencesBegin) {
   LINNET_SKIP_WITHOUT_GOLDEN();
   const auto folder = golden::Folder() / "A_inference" / "v6";
@@ -128,19 +147,14 @@ TEST(GoldenInference, ATunedStateInTheCheckpointIsWhereSequencesBegin) {
   WriteSafetensors(path, tensors, {});
   const LoadedModel loaded = LoadModel(path, MatrixType::kF32);
   std::filesystem::remove(path);
-  const auto expected = Checkpoint::Open(folder / "expected_time_state.safetensors");
-  const std::vector<double> truth = Values(*expected, "fp32.logits_f64");
-  std::vector<int> tokens;
-  for (double id : Values(*expected, "tokens")) tokens.push_back(static_cast<int>(id));
-  const int n = static_cast<int>(tokens.size());
-  State state = loaded.NewState(1);
-  for (const Pieces& pieces : {Pieces{n}, Pieces(n, 1)}) {
-    state.Reset(0);
-    EXPECT_LE(LargestDifference(LogitsInPieces(loaded, state, tokens, pieces), truth) /
-                  golden::StandardDeviation(truth),
-              kTolerance)
-        << pieces.size() << " pieces";
-  }
+  ExpectTunedLogits(loaded, loaded.NewState(1).Save(0));
+}
+
+TEST(GoldenInference, ATunedStateInAFileOfItsOwnIsReadForTheModel) {
+  LINNET_SKIP_WITHOUT_GOLDEN();
+  const auto folder = golden::Folder() / "A_inference" / "v6";
+  const LoadedModel loaded = LoadModel(folder / "v6.fp32.pth", MatrixType::kF32);
+  ExpectTunedLogits(loaded, ReadSnapshot(folder / "time_state.fp32.pth", loaded, "bytes").snapshot.variables);
 }
 
 }  // namespace

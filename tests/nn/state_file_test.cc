@@ -159,6 +159,21 @@ TEST_F(StateFiles, ATunedStateIsTheWkvStatesAndLeavesTheRestAtTheStart) {
   }
 }
 
+TEST_F(StateFiles, ATunedStateInTheModelsFileIsWhereTextsStart) {
+  std::vector<NamedTensor> tensors, tuned;
+  for (const Parameter& p : model_.params->parameters()) tensors.push_back({p.name, p.tensor});
+  for (int layer = 0; layer < 2; ++layer)
+    tuned.push_back({fmt::format("blocks.{}.att.time_state", layer), Random({2, 16, 16}, 5 + layer)});
+  tensors.insert(tensors.end(), tuned.begin(), tuned.end());
+  const auto path = Path(), alone = Path();
+  WriteSafetensors(path, tensors, {});
+  WriteSafetensors(alone, tuned, {});
+  const auto start = LoadModel(path).NewState(1).Save(0);
+  const auto expected = ReadSnapshot(alone, model_, "bytes").snapshot.variables;
+  ASSERT_EQ(start.size(), expected.size());
+  for (size_t i = 0; i < start.size(); ++i) EXPECT_TRUE(Same(start[i], expected[i]));
+}
+
 TEST_F(StateFiles, TunedStatesOfOtherModelsAreRefused) {
   const auto path = Path();
   WriteSafetensors(path, {{"blocks.0.att.time_state", Random({2, 16, 16}, 5)}}, {});
