@@ -20,6 +20,9 @@
 #define LINNET_KERNELS_CPU_ATTENTION_ONCE
 namespace linnet {
 
+/// Rows of queries that read the cache together.
+inline constexpr int kTogether = 4;
+
 /// Widths of keys and values.
 struct AttentionWidths {
   size_t key, value;
@@ -32,11 +35,9 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-/// tanhs[j] = tanh(scale <q, k_j>), p = softmax(cap tanhs), both of `count` elements.
-HWY_INLINE void Weights(const float* q, const float* keys, size_t count, size_t width, SoftCap soft,
-                        float* tanhs, float* p) {
+/// tanhs[j] becomes tanh(scale tanhs[j]), and p = softmax(cap tanhs); both have `count` elements.
+HWY_INLINE void Weights(size_t count, SoftCap soft, float* tanhs, float* p) {
   const F32 d;
-  DotRows(q, keys, count, width, tanhs);
   const Vec scale = hn::Set(d, soft.scale), cap = hn::Set(d, soft.cap);
   ForLanes(count, [&](auto io, size_t j)
                       HWY_ATTR { io.Store(Tanh(hn::Mul(scale, io.Load(tanhs + j))), tanhs + j); });
@@ -51,13 +52,38 @@ HWY_INLINE void Weights(const float* q, const float* keys, size_t count, size_t 
   ForLanes(count, [&](auto io, size_t j) HWY_ATTR { io.Store(hn::Mul(inverse, io.Load(p + j)), p + j); });
 }
 
-/// y of one row, which looks at the first `count` rows of the cache. `scratch` holds 2 count elements.
-void AttendRow(const float* q, const float* keys, const float* values, size_t count, AttentionWidths widths,
-               SoftCap soft, float* scratch, float* y) {
-  float *tanhs = scratch, *p = scratch + count;
-  Weights(q, keys, count, widths.key, soft, tanhs, p);
-  std::memset(y, 0, widths.value * sizeof(float));
-  AddWeightedRows(p, 1, values, count, widths.value, y);
+/// y of kQ rows that follow each other: the first looks at `count` rows of the cache, the next at one more
+/// each. `scratch` holds 2 kQ (count + kQ) elements.
+template <int kQ>
+HWY_INLINE void AttendTile(const float* q, const float* keys, const float* values, size_t count,
+                           AttentionWidths widths, SoftCap soft, float* scratch, float* y) {
+  const size_t stride = count + kQ;
+  float *tanhs = scratch, *p = scratch + kQ * stride;
+  const float *more_keys = keys + count * widths.key, *more_values = values + count * widths.value;
+  DotRows<kQ>(q, keys, count, widths.key, stride, tanhs);
+  for (int i = 0; i < kQ; ++i) {
+    float* row = tanhs + i * stride;
+    DotRows(q + i * widths.key, more_keys, i, widths.key, 0, row + count);
+    Weights(count + i, soft, row, p + i * stride);
+  }
+  std::memset(y, 0, kQ * widths.value * sizeof(float));
+  AddWeightedRows<kQ>(p, stride, 1, values, count, widths.value, y);
+  for (int i = 1; i < kQ; ++i) {
+    AddWeightedRows(p + i * stride + count, 0, 1, more_values, i, widths.value, y + i * widths.value);
+  }
+}
+
+/// y of `rows` rows that follow each other, of which the first looks at `count` rows of the cache.
+void AttendRows(const float* q, const float* keys, const float* values, size_t rows, size_t count,
+                AttentionWidths widths, SoftCap soft, float* scratch, float* y) {
+  size_t t = 0;
+  for (; t + kTogether <= rows; t += kTogether) {
+    AttendTile<kTogether>(q + t * widths.key, keys, values, count + t, widths, soft, scratch,
+                          y + t * widths.value);
+  }
+  for (; t < rows; ++t) {
+    AttendTile<1>(q + t * widths.key, keys, values, count + t, widths, soft, scratch, y + t * widths.value);
+  }
 }
 
 /// dq of one row; leaves p and du. `scratch` holds 2 count elements.
@@ -66,21 +92,22 @@ void AttendRowBackward(const float* q, const float* keys, const float* values, s
                        float* p, float* du, float* dq) {
   const F32 d;
   float *tanhs = scratch, *dp = scratch + count, mean;
-  Weights(q, keys, count, widths.key, soft, tanhs, p);
-  DotRows(dy, values, count, widths.value, dp);
-  DotRows(dy, y, 1, widths.value, &mean);
+  DotRows(q, keys, count, widths.key, 0, tanhs);
+  Weights(count, soft, tanhs, p);
+  DotRows(dy, values, count, widths.value, 0, dp);
+  DotRows(dy, y, 1, widths.value, 0, &mean);
   const Vec center = hn::Set(d, mean), one = hn::Set(d, 1.0f), factor = hn::Set(d, soft.cap * soft.scale);
   ForLanes(count, [&](auto io, size_t j) HWY_ATTR {
     const Vec t = io.Load(tanhs + j), ds = hn::Mul(io.Load(p + j), hn::Sub(io.Load(dp + j), center));
     io.Store(hn::Mul(hn::Mul(ds, factor), hn::NegMulAdd(t, t, one)), du + j);
   });
   std::memset(dq, 0, widths.key * sizeof(float));
-  AddWeightedRows(du, 1, keys, count, widths.key, dq);
+  AddWeightedRows(du, 0, 1, keys, count, widths.key, dq);
 }
 
-/// y += sum_t weights[t * stride] rows[t]
-void AddRows(const float* weights, size_t stride, const float* rows, size_t count, size_t n, float* y) {
-  AddWeightedRows(weights, stride, rows, count, n, y);
+/// y += sum_t weights[t * step] rows[t]
+void AddRows(const float* weights, size_t step, const float* rows, size_t count, size_t n, float* y) {
+  AddWeightedRows(weights, 0, step, rows, count, n, y);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -89,7 +116,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace linnet {
-HWY_EXPORT(AttendRow);
+HWY_EXPORT(AttendRows);
 HWY_EXPORT(AttendRowBackward);
 HWY_EXPORT(AddRows);
 
@@ -138,12 +165,10 @@ void CpuBackend::AttentionForward(const AttentionInputs& in, const Sequences& se
     Append(in.v.data() + first * widths.value, length, slot, past[s], cache.values);
     const float *keys = CacheRows(cache.keys.out, slot, 0), *values = CacheRows(cache.values.out, slot, 0);
     ParallelFor(length, GrainOf(seen, widths), [&](int64_t begin, int64_t end) {
-      const Tensor scratch = Tensor::Empty({2 * seen});
-      for (int64_t t = begin; t < end; ++t) {
-        HWY_DYNAMIC_DISPATCH(AttendRow)
-        (in.q.data() + (first + t) * widths.key, keys, values, past[s] + t + 1, widths, soft, scratch.data(),
-         y.data() + (first + t) * widths.value);
-      }
+      const Tensor scratch = Tensor::Empty({2 * kTogether * (seen + kTogether)});
+      HWY_DYNAMIC_DISPATCH(AttendRows)
+      (in.q.data() + (first + begin) * widths.key, keys, values, end - begin, past[s] + begin + 1, widths,
+       soft, scratch.data(), y.data() + (first + begin) * widths.value);
     });
   }
 }

@@ -15,13 +15,13 @@ namespace HWY_NAMESPACE {
 /// y = x m, with m of `in` rows and `out` columns.
 void RowTimesMatrix(const float* x, const float* m, size_t in, size_t out, float* y) {
   std::memset(y, 0, out * sizeof(float));
-  AddWeightedRows(x, 1, m, in, out, y);
+  AddWeightedRows(x, 0, 1, m, in, out, y);
 }
 
 /// dx = m dy, dm = x^T dy.
 void RowTimesMatrixBackward(const float* x, const float* m, const float* dy, size_t in, size_t out, float* dx,
                             float* dm) {
-  DotRows(dy, m, in, out, dx);
+  DotRows(dy, m, in, out, 0, dx);
   for (size_t i = 0; i < in; ++i) {
     const Vec factor = hn::Set(F32(), x[i]);
     ForLanes(out, [&](auto io, size_t j)

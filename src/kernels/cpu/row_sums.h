@@ -1,4 +1,5 @@
-// A row against many rows: products with each of them, and their weighted sum.
+// One row or a few against many rows: products with each of them, and their weighted sum. A few together read
+// the many rows once.
 //
 // Included once per target, hence the toggled guard.
 #if defined(LINNET_KERNELS_CPU_ROW_SUMS_H_) == defined(HWY_TARGET_TOGGLE)
@@ -14,53 +15,70 @@ HWY_BEFORE_NAMESPACE();
 namespace linnet {
 namespace HWY_NAMESPACE {
 
-/// out[j] = <x, rows[j]> for `count` rows of n elements.
-HWY_INLINE void DotRows(const float* HWY_RESTRICT x, const float* HWY_RESTRICT rows, size_t count, size_t n,
+/// out[q * stride + j] = <x[q], rows[j]>
+template <int kQ, int kJ>
+HWY_INLINE void DotTile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT rows, size_t n, size_t stride,
                         float* HWY_RESTRICT out) {
-  size_t j = 0;
-  for (; j + 4 <= count; j += 4) {  // four sums that do not wait for each other
-    const float* r = rows + j * n;
-    Vec s0 = hn::Zero(F32()), s1 = s0, s2 = s0, s3 = s0;
-    ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-      const Vec v = io.Load(x + i);
-      s0 = hn::MulAdd(v, io.Load(r + i), s0);
-      s1 = hn::MulAdd(v, io.Load(r + n + i), s1);
-      s2 = hn::MulAdd(v, io.Load(r + 2 * n + i), s2);
-      s3 = hn::MulAdd(v, io.Load(r + 3 * n + i), s3);
-    });
-    out[j] = Sum(s0), out[j + 1] = Sum(s1), out[j + 2] = Sum(s2), out[j + 3] = Sum(s3);
+  Vec sums[kQ][kJ];
+  for (auto& row : sums) {
+    for (Vec& sum : row) sum = hn::Zero(F32());
   }
-  for (; j < count; ++j) {
-    Vec sum = hn::Zero(F32());
-    ForLanes(n, [&](auto io, size_t i)
-                    HWY_ATTR { sum = hn::MulAdd(io.Load(x + i), io.Load(rows + j * n + i), sum); });
-    out[j] = Sum(sum);
+  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
+    Vec row[kJ];
+    for (int j = 0; j < kJ; ++j) row[j] = io.Load(rows + j * n + i);
+    for (int q = 0; q < kQ; ++q) {
+      const Vec v = io.Load(x + q * n + i);
+      for (int j = 0; j < kJ; ++j) sums[q][j] = hn::MulAdd(v, row[j], sums[q][j]);
+    }
+  });
+  for (int q = 0; q < kQ; ++q) {
+    for (int j = 0; j < kJ; ++j) out[q * stride + j] = Sum(sums[q][j]);
   }
 }
 
-/// y += sum_j weights[j * stride] rows[j] over `count` rows of n elements.
-HWY_INLINE void AddWeightedRows(const float* HWY_RESTRICT weights, size_t stride,
-                                const float* HWY_RESTRICT rows, size_t count, size_t n,
-                                float* HWY_RESTRICT y) {
-  const F32 d;
+/// y[q] += sum_j weights[q * stride + j * step] rows[j]
+template <int kQ, int kJ>
+HWY_INLINE void AddTile(const float* HWY_RESTRICT weights, size_t stride, size_t step,
+                        const float* HWY_RESTRICT rows, size_t n, float* HWY_RESTRICT y) {
+  Vec w[kQ][kJ];
+  for (int q = 0; q < kQ; ++q) {
+    for (int j = 0; j < kJ; ++j) w[q][j] = hn::Set(F32(), weights[q * stride + j * step]);
+  }
+  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
+    Vec row[kJ];
+    for (int j = 0; j < kJ; ++j) row[j] = io.Load(rows + j * n + i);
+    for (int q = 0; q < kQ; ++q) {
+      Vec sum = io.Load(y + q * n + i);
+      for (int j = 0; j < kJ; ++j) sum = hn::MulAdd(w[q][j], row[j], sum);
+      io.Store(sum, y + q * n + i);
+    }
+  });
+}
+
+/// How many of many rows a tile takes: enough sums that do not wait for each other.
+template <int kQ>
+inline constexpr int kRowsAtOnce = kQ == 1 ? 4 : 2;
+
+/// DotTile over `count` rows of n elements. The result for a row of x is the same to the bit for every kQ.
+template <int kQ = 1>
+HWY_INLINE void DotRows(const float* x, const float* rows, size_t count, size_t n, size_t stride,
+                        float* out) {
+  constexpr int kJ = kRowsAtOnce<kQ>;
   size_t j = 0;
-  for (; j + 4 <= count; j += 4) {  // y is loaded and stored once for four rows
-    const float* r = rows + j * n;
-    const Vec w0 = hn::Set(d, weights[j * stride]), w1 = hn::Set(d, weights[(j + 1) * stride]),
-              w2 = hn::Set(d, weights[(j + 2) * stride]), w3 = hn::Set(d, weights[(j + 3) * stride]);
-    ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-      Vec sum = hn::MulAdd(w0, io.Load(r + i), io.Load(y + i));
-      sum = hn::MulAdd(w1, io.Load(r + n + i), sum);
-      sum = hn::MulAdd(w2, io.Load(r + 2 * n + i), sum);
-      io.Store(hn::MulAdd(w3, io.Load(r + 3 * n + i), sum), y + i);
-    });
+  for (; j + kJ <= count; j += kJ) DotTile<kQ, kJ>(x, rows + j * n, n, stride, out + j);
+  for (; j < count; ++j) DotTile<kQ, 1>(x, rows + j * n, n, stride, out + j);
+}
+
+/// AddTile over `count` rows of n elements. The result for a row of y is the same to the bit for every kQ.
+template <int kQ = 1>
+HWY_INLINE void AddWeightedRows(const float* weights, size_t stride, size_t step, const float* rows,
+                                size_t count, size_t n, float* y) {
+  constexpr int kJ = kRowsAtOnce<kQ>;
+  size_t j = 0;
+  for (; j + kJ <= count; j += kJ) {
+    AddTile<kQ, kJ>(weights + j * step, stride, step, rows + j * n, n, y);
   }
-  for (; j < count; ++j) {
-    const Vec weight = hn::Set(d, weights[j * stride]);
-    ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-      io.Store(hn::MulAdd(weight, io.Load(rows + j * n + i), io.Load(y + i)), y + i);
-    });
-  }
+  for (; j < count; ++j) AddTile<kQ, 1>(weights + j * step, stride, step, rows + j * n, n, y);
 }
 
 }  // namespace HWY_NAMESPACE
