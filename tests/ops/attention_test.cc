@@ -66,6 +66,18 @@ Sequences One(int rows) {
   return one;
 }
 
+TEST(Attention, ARowIsTheSameToTheBitHoweverManyAreReadWithIt) {
+  const AttentionInputs all{RandomTensor({11, 4}, 1), RandomTensor({11, 4}, 2), RandomTensor({11, 3}, 3)};
+  const Cache together, apart;
+  const Tensor y = ops::Attention(all, One(11), together.in_place(), {1, 5});
+  for (int t = 0; t < 11; ++t) {
+    const std::vector<int> row_t{t};
+    const AttentionInputs row{ops::Rows(all.q, row_t), ops::Rows(all.k, row_t), ops::Rows(all.v, row_t)};
+    const Tensor one = ops::Attention(row, One(1), apart.in_place(), {1, 5});
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(one.data()[i], y.data()[t * 3 + i]) << t;
+  }
+}
+
 TEST(Attention, CountsWhatItHasSeenAndRefusesMoreThanItCanKeep) {
   const auto inputs = [](Dim n) {
     return AttentionInputs{RandomTensor({n, 4}, 1), RandomTensor({n, 4}, 2), RandomTensor({n, 3}, 3)};
