@@ -6,11 +6,11 @@
 #include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
+#include "cli/sampling_options.h"
 #include "infer/generator.h"
 #include "text/utf8.h"
 
@@ -33,7 +33,7 @@ struct CommandOptions {
   std::string prompt, prompt_file;
   CLI::Option* prompt_given = nullptr;
   GenerateOptions generate;
-  CLI::Option* seed_given = nullptr;
+  SamplingOptions sampling;
   std::string state_in, state_out;
   bool stream = true, echo = false, stats = false, json = false;
 };
@@ -127,7 +127,9 @@ void RunGenerate(CommandOptions& options) {
       TokenizerOf(options.model.path, named == model.metadata.end() ? "" : named->second, model.vocab());
   const std::string prompt = ReadPrompt(options);
   std::vector<int> tokens = tokenizer->Encode(prompt);
-  if (!*options.seed_given) options.generate.seed = std::random_device{}();
+  options.sampling.ChooseSeed();
+  options.generate.seed = options.sampling.seed;
+  options.generate.sampler = options.sampling.Resolve(*tokenizer);
 
   Snapshot resume, end;
   if (!options.state_in.empty()) {
@@ -166,32 +168,6 @@ void RunGenerate(CommandOptions& options) {
   if (result.end == Generation::End::kInterrupted) throw CLI::RuntimeError(130);
 }
 
-void AddSampling(CLI::App& command, CommandOptions& options) {
-  SamplerOptions& sampler = options.generate.sampler;
-  sampler.top_p = 0.85;
-  const auto number = [&](const char* name, double& value, double lowest, double highest, const char* help) {
-    command.add_option(name, value, help)
-        ->check(CLI::Range(lowest, highest))
-        ->capture_default_str()
-        ->group("Sampling");
-  };
-  number("--temperature", sampler.temperature, 0, 1e6,
-         "Above 1 more surprising, below 1 less; 0 takes the likeliest");
-  number("--top-p", sampler.top_p, 0, 1,
-         "Draw from the likeliest tokens that together reach this share; 1 is off");
-  command.add_option("--top-k", sampler.top_k, "Draw from the K likeliest tokens; 0 is off")
-      ->check(CLI::Range(0, 1 << 30))
-      ->capture_default_str()
-      ->group("Sampling");
-  number("--min-p", sampler.min_p, 0, 1, "Drop tokens less likely than this times the likeliest; 0 is off");
-  number("--typical-p", sampler.typical_p, 1e-9, 1,
-         "Keep the tokens nearest to the expected surprise; 1 is off");
-  options.seed_given = command
-                           .add_option("--seed", options.generate.seed,
-                                       "The same seed gives the same text; random if not given")
-                           ->group("Sampling");
-}
-
 }  // namespace
 
 void AddGenerate(CLI::App& app) {
@@ -212,7 +188,8 @@ void AddGenerate(CLI::App& app) {
       ->take_all()
       ->expected(1);
   command->add_flag("--past-end", options->generate.past_end, "Go on after the end-of-text token (0)");
-  AddSampling(*command, *options);
+  options->sampling.sampler.top_p = 0.85;
+  options->sampling.AddTo(*command);
   command
       ->add_option("--state-in", options->state_in,
                    "Go on from a state that --state-out wrote, or from a tuned one (.pth)")

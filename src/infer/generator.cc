@@ -28,7 +28,7 @@ void Emit(const GenerateOptions& options, const std::string& text) {
 /// the state has seen; the very last one drawn is fed only if a snapshot is wanted.
 Generation::End Continue(const LoadedModel& model, const Tokenizer& tokenizer, const State& state,
                          Tensor& logits, const GenerateOptions& options, Generation& progress) {
-  Random random(options.seed);
+  SequenceSampler sampler(options.sampler, options.seed, &tokenizer);
   StopFilter filter(options.stops);
   Batch next;
   next.Append({Tokenizer::kEndOfText}, 0);
@@ -42,7 +42,7 @@ Generation::End Continue(const LoadedModel& model, const Tokenizer& tokenizer, c
       end = Generation::End::kInterrupted;
       break;
     }
-    const int token = Sample({logits.data(), static_cast<size_t>(logits.size())}, options.sampler, random);
+    const int token = sampler.Draw({logits.data(), static_cast<size_t>(logits.size())});
     if (token == Tokenizer::kEndOfText && !options.past_end) {
       end = Generation::End::kEndOfText;
       break;

@@ -1,4 +1,5 @@
 // linnet generate: where its text comes from and goes to.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
@@ -44,6 +45,23 @@ TEST_F(GenerateCommand, OptionsReachTheSampler) {
     EXPECT_EQ(Text({"-p", "abc", "-n", "64", flags[0], flags[1]}), greedy) << flags[0];
   }
   EXPECT_NE(Text({"-p", "abc", "-n", "64", "--typical-p", "0.1"}), text);
+}
+
+TEST_F(GenerateCommand, PenaltiesBiasesAndBansReachTheSampler) {
+  const auto greedy = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), {"-p", "abc", "-n", "64", "--temperature", "0"});
+    return Text(std::move(flags));
+  };
+  const std::string text = greedy({});
+  const auto most_often = [](const std::string& t, char c) { return std::count(t.begin(), t.end(), c); };
+  for (const char* flag : {"--presence-penalty", "--frequency-penalty", "--repetition-penalty"})
+    EXPECT_LT(most_often(greedy({flag, "9"}), text.back()), most_often(text, text.back())) << flag;
+  const std::string id = std::to_string(static_cast<unsigned char>(text[0]));
+  EXPECT_EQ(greedy({"--ban", id}).find(text[0]), std::string::npos);
+  EXPECT_EQ(greedy({"--bias", "113=1000"}), std::string(64, 'q'));
+  EXPECT_EQ(greedy({"--bias-text", "q=1000"}), std::string(64, 'q'));
+  EXPECT_NE(greedy({"--bias-text", "q=1000", "--ban-text", "q"}), std::string(64, 'q'));
+  EXPECT_NE(Text({"-p", "abc", "-n", "64", "--mirostat-tau", "1"}), Text({"-p", "abc", "-n", "64"}));
 }
 
 TEST_F(GenerateCommand, StopsNeverShow) {
@@ -102,6 +120,16 @@ TEST_F(GenerateCommand, BadValuesNameTheFlag) {
   for (const auto& flags : cases) {
     EXPECT_TRUE(FailsWith({"generate", model_, "-p", "a", flags[0], flags[1]}, {flags[0]}));
   }
+  const std::vector<std::vector<std::string>> tokens = {{"--ban", "256", "no token 256"},
+                                                        {"--ban-text", "ab", "'ab'"},
+                                                        {"--ban-text", "", "''"},
+                                                        {"--bias", "7", "TOKEN=NUMBER"},
+                                                        {"--bias", "x=1", "'x' is not a number"},
+                                                        {"--bias", "7=1e300", "'1e300' is not a number"},
+                                                        {"--bias", "7=inf", "token 7"},
+                                                        {"--bias-text", "ab=1", "'ab' is not one token"}};
+  for (const auto& flags : tokens)
+    EXPECT_TRUE(FailsWith({"generate", model_, "-p", "a", flags[0], flags[1]}, {flags[2]}));
   EXPECT_TRUE(FailsWith({"generate", model_, "-p", "a", "--stop", ""}, {"stop string"}));
   EXPECT_TRUE(FailsWith({"generate", model_, "-p", "a", "--prompt-file", "x"}, {"--prompt"}));
   EXPECT_TRUE(FailsWith({"generate", model_, "--prompt-file", "/none/such"}, {"/none/such"}));

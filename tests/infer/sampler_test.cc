@@ -83,8 +83,8 @@ TEST(Sampler, DrawsFollowTheProbabilities) {
                                         SamplerOptions{.top_k = 3, .min_p = 0.1}}) {
     const std::vector<float> logits = LogitsOf(kP), p = SamplingProbabilities(logits, options);
     std::vector<int> counts(p.size());
-    Random random(42);
-    for (int i = 0; i < kDraws; ++i) ++counts[Sample(logits, options, random)];
+    SequenceSampler sampler(options, 42);
+    for (int i = 0; i < kDraws; ++i) ++counts[sampler.Draw(logits)];
     for (size_t i = 0; i < p.size(); ++i) {
       const double deviation = std::sqrt(kDraws * p[i] * (1 - p[i]));
       EXPECT_NEAR(counts[i], kDraws * p[i], 4 * deviation + 0.01)
@@ -95,43 +95,40 @@ TEST(Sampler, DrawsFollowTheProbabilities) {
 
 TEST(Sampler, TheSameSeedDrawsTheSame) {
   const std::vector<float> logits = LogitsOf(kP);
-  Random a(5), b(5), c(6);
+  SequenceSampler a({}, 5), b({}, 5), c({}, 6);
   int different = 0;
   for (int i = 0; i < 200; ++i) {
-    const int drawn = Sample(logits, {}, a);
-    EXPECT_EQ(drawn, Sample(logits, {}, b));
-    different += drawn != Sample(logits, {}, c);
+    const int drawn = a.Draw(logits);
+    EXPECT_EQ(drawn, b.Draw(logits));
+    different += drawn != c.Draw(logits);
   }
   EXPECT_GT(different, 20);
 }
 
 TEST(Sampler, OneTokenOrOneLeft) {
-  Random random(1);
   const std::vector<float> one = {-3.f}, left = {-kInfinity, -kInfinity, -80.f, -kInfinity};
   for (const SamplerOptions& options :
        {SamplerOptions{}, SamplerOptions{.temperature = 0}, SamplerOptions{.top_p = 0.5},
         SamplerOptions{.temperature = 3, .top_p = 0, .top_k = 2, .min_p = 0.5, .typical_p = 0.5}}) {
-    EXPECT_EQ(Sample(one, options, random), 0);
-    EXPECT_EQ(Sample(left, options, random), 2);
+    EXPECT_EQ(SequenceSampler(options, 1).Draw(one), 0);
+    EXPECT_EQ(SequenceSampler(options, 1).Draw(left), 2);
   }
 }
 
 TEST(Sampler, ExtremeLogitsStayFinite) {
-  Random random(1);
   const std::vector<float> logits = {3e38f, -3e38f, 0.f};
   for (float p : SamplingProbabilities(logits, {.temperature = 0.01})) EXPECT_TRUE(std::isfinite(p));
-  EXPECT_EQ(Sample(logits, {.temperature = 100}, random), 0);
+  EXPECT_EQ(SequenceSampler({.temperature = 100}, 1).Draw(logits), 0);
 }
 
 TEST(Sampler, RefusesLogitsThatDefineNoDistribution) {
-  Random random(1);
   const std::vector<float> nan = {0, std::nanf(""), 1}, infinite = {0, 1, kInfinity}, none(3, -kInfinity);
   for (const double temperature : {0.0, 1.0}) {
     const SamplerOptions options{.temperature = temperature};
-    EXPECT_TRUE(Refuses([&] { Sample(nan, options, random); }, "the logit of token 1 is nan"));
-    EXPECT_TRUE(Refuses([&] { Sample(infinite, options, random); }, "the logit of token 2 is inf"));
-    EXPECT_TRUE(Refuses([&] { Sample(none, options, random); }, "every token is excluded"));
-    EXPECT_TRUE(Refuses([&] { Sample({}, options, random); }, "every token is excluded"));
+    EXPECT_TRUE(Refuses([&] { SequenceSampler(options, 1).Draw(nan); }, "the logit of token 1 is nan"));
+    EXPECT_TRUE(Refuses([&] { SequenceSampler(options, 1).Draw(infinite); }, "the logit of token 2 is inf"));
+    EXPECT_TRUE(Refuses([&] { SequenceSampler(options, 1).Draw(none); }, "every token is excluded"));
+    EXPECT_TRUE(Refuses([&] { SequenceSampler(options, 1).Draw({}); }, "every token is excluded"));
   }
 }
 
