@@ -112,10 +112,11 @@ std::string Fingerprint(const LoadedModel& model) {
 }
 
 void WriteSnapshot(const std::filesystem::path& path, const LoadedModel& model, const std::string& tokenizer,
-                   const Snapshot& snapshot) {
-  StateFile file{
-      model.architecture->name, SizesText(model.sizes), Fingerprint(model), tokenizer, snapshot.tokens, {},
-      snapshot.logits};
+                   const Snapshot& snapshot, const std::map<std::string, std::string>& notes) {
+  StateFile file{model.architecture->name, SizesText(model.sizes),
+                 Fingerprint(model),       tokenizer,
+                 snapshot.tokens,          {},
+                 snapshot.logits,          notes};
   const auto& specs = model.params->states();
   Check(snapshot.variables.size() == specs.size(), "[state] {} variables were saved, the model has {}",
         snapshot.variables.size(), specs.size());
@@ -151,7 +152,9 @@ StateFile ReadStateFile(const std::filesystem::path& path) {
   if (!version.empty()) {
     Check(version == kVersion, "{}: is a state of format {}, this version reads {}", path.string(), version,
           kVersion);
-    file = {text("architecture"), text("sizes"), text("weights"), text("tokenizer"), 0, {}, {}};
+    file = {text("architecture"), text("sizes"), text("weights"), text("tokenizer"), 0, {}, {}, metadata};
+    for (const char* key : {kVersionKey, "architecture", "sizes", "weights", "tokenizer", "tokens"})
+      file.notes.erase(key);
     Check(!file.architecture.empty(), "{}: does not say what architecture its state is of", path.string());
     file.tokens = ParseTokens(text("tokens"), path.string());
   } else {
@@ -180,13 +183,12 @@ void WriteStateFile(const std::filesystem::path& path, const StateFile& file) {
     return;
   }
   if (file.logits) tensors.push_back({kLogits, file.logits});
-  WriteSafetensors(path, tensors,
-                   {{kVersionKey, kVersion},
-                    {"architecture", file.architecture},
-                    {"sizes", file.sizes},
-                    {"weights", file.weights},
-                    {"tokenizer", file.tokenizer},
-                    {"tokens", fmt::format("{}", file.tokens)}});
+  std::map<std::string, std::string> metadata = {
+      {kVersionKey, kVersion},       {"architecture", file.architecture},
+      {"sizes", file.sizes},         {"weights", file.weights},
+      {"tokenizer", file.tokenizer}, {"tokens", fmt::format("{}", file.tokens)}};
+  metadata.insert(file.notes.begin(), file.notes.end());
+  WriteSafetensors(path, tensors, metadata);
 }
 
 void CheckAlike(const StateFile& a, const StateFile& b, const std::string& first, const std::string& second) {
@@ -209,6 +211,7 @@ StateFile Average(std::span<const StateFile> files, std::span<const double> weig
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   StateFile average = files[0];
   average.logits = {};
+  average.notes = {};
   for (auto& [name, tensor] : average.variables) {
     std::vector<double> sums(tensor.size(), 0.0);
     for (size_t f = 0; f < files.size(); ++f) {

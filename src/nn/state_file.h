@@ -30,9 +30,10 @@ struct Snapshot {
   int64_t tokens = 0;             // seen so far
 };
 
-/// Writes a snapshot of `model`. `tokenizer` is its tokenizer's name.
+/// Writes a snapshot of `model`. `tokenizer` is its tokenizer's name. `notes` are metadata beside those
+/// above.
 void WriteSnapshot(const std::filesystem::path& path, const LoadedModel& model, const std::string& tokenizer,
-                   const Snapshot& snapshot);
+                   const Snapshot& snapshot, const std::map<std::string, std::string>& notes = {});
 
 /// A snapshot from a file, and what the user should know about it.
 struct ReadSnapshotResult {
@@ -50,8 +51,9 @@ ReadSnapshotResult ReadSnapshot(const std::filesystem::path& path, const LoadedM
 struct StateFile {
   std::string architecture, sizes, weights, tokenizer;  // metadata; all empty for a tuned state
   int64_t tokens = 0;
-  std::map<std::string, Tensor> variables;  // float32
-  Tensor logits;                            // empty if there are none
+  std::map<std::string, Tensor> variables;   // float32
+  Tensor logits;                             // empty if there are none
+  std::map<std::string, std::string> notes;  // other metadata
 
   bool tuned() const { return architecture.empty(); }
 };

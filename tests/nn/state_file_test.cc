@@ -70,6 +70,15 @@ TEST_F(StateFiles, WhatIsWrittenComesBack) {
     EXPECT_TRUE(Same(read.variables[i], snapshot.variables[i]));
 }
 
+TEST_F(StateFiles, NotesComeBackAndChangeNothingElse) {
+  const auto path = Written(model_);
+  const Snapshot snapshot = ReadSnapshot(path, model_, "bytes").snapshot;
+  WriteSnapshot(path, model_, "bytes", snapshot, {{"said", "hello"}, {"tokens", "-1"}});
+  const StateFile file = ReadStateFile(path);
+  EXPECT_EQ(file.notes, (std::map<std::string, std::string>{{"said", "hello"}}));
+  EXPECT_EQ(file.tokens, snapshot.tokens);
+}
+
 TEST_F(StateFiles, OtherWeightsAndTokenizersAreSaid) {
   const auto path = Written(model_);
   EXPECT_NE(ReadSnapshot(path, model_, "world").warning.find("tokenizer 'bytes'"), std::string::npos);
