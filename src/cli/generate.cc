@@ -87,31 +87,17 @@ class Output {
   std::string text_;
 };
 
-const char* Name(Generation::End end) {
-  switch (end) {
-    case Generation::End::kLength:
-      return "length";
-    case Generation::End::kStopString:
-      return "stop";
-    case Generation::End::kEndOfText:
-      return "end of text";
-    case Generation::End::kInterrupted:
-      return "interrupted";
-  }
-  return "";
-}
-
 void PrintStats(const Generation& result, uint64_t seed) {
   fmt::print(
       stderr,
       "prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s; ended by: {}; seed {}\n",
       result.prompt_tokens, result.prompt_tokens_per_second(), result.tokens, result.tokens_per_second(),
-      Name(result.end), seed);
+      EndName(result.end), seed);
 }
 
 void PrintJson(const std::string& text, const Generation& result, uint64_t seed) {
   const nlohmann::ordered_json object = {{"text", text},
-                                         {"end", Name(result.end)},
+                                         {"end", EndName(result.end)},
                                          {"prompt_tokens", result.prompt_tokens},
                                          {"tokens", result.tokens},
                                          {"prompt_tokens_per_s", result.prompt_tokens_per_second()},

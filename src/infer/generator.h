@@ -43,13 +43,18 @@ struct GenerateOptions {
   const std::atomic<bool>* interrupted = nullptr;
   /// Continues from here, not from the start of a text.
   const Snapshot* resume = nullptr;
-  /// Receives where the text ends: all of the prompt and of what was generated has been seen, but for an
-  /// end-of-text token that ended it. Left alone if the generation was interrupted while it read the prompt.
+  /// Receives where the text ends: all of the prompt and of the output has been seen, but neither a stop
+  /// string nor an end-of-text token that ended it. Left alone if the generation was interrupted while it
+  /// read the prompt.
   Snapshot* snapshot = nullptr;
+  /// Tokens that the sampler takes note of before it draws, as if it had drawn them: the beginning of what is
+  /// continued.
+  std::vector<int> said;
 };
 
 struct Generation {
   enum class End { kLength, kStopString, kEndOfText, kInterrupted };
+  static constexpr int kEnds = 4;
   End end = End::kLength;
   int64_t prompt_tokens = 0;
   int64_t tokens = 0;  // generated
@@ -58,6 +63,9 @@ struct Generation {
   double prompt_tokens_per_second() const { return prompt_seconds > 0 ? prompt_tokens / prompt_seconds : 0; }
   double tokens_per_second() const { return seconds > 0 ? tokens / seconds : 0; }
 };
+
+/// "length", "stop", "end of text", "interrupted"
+const char* EndName(Generation::End end);
 
 /// Generates after `prompt`. An empty prompt stands for the end-of-text token alone, after which texts start;
 /// with `resume` the text just goes on. Throws Error if an option makes no sense, a token of the prompt is

@@ -18,6 +18,8 @@ class StopFilter {
   std::string Push(std::string_view bytes);
   /// Whether a stop string was met: what follows is dropped.
   bool stopped() const { return stopped_; }
+  /// Number of bytes held back, which are the last ones pushed.
+  size_t held() const { return held_.size(); }
   /// The stream ends: what was held back.
   std::string Finish();
 

@@ -7,28 +7,11 @@
 #include <cstring>
 
 #include "formats/refusal.h"
+#include "infer/tiny_model.h"
 #include "tensor/memory.h"
 
 namespace linnet {
 namespace {
-
-/// A model whose logits depend on the text: its output matrices are random, not zero as those of a fresh
-/// model.
-LoadedModel TinyModel() {
-  const Architecture& architecture = FindArchitecture("rwkv7");
-  LoadedModel model =
-      NewModel(architecture,
-               architecture.complete_sizes({{"layers", 2}, {"width", 32}, {"head_size", 16}, {"vocab", 256}}),
-               /*seed=*/1);
-  Random random(2);
-  for (const Parameter& parameter : model.params->parameters()) {
-    if (parameter.role != Role::kMatrix) continue;
-    for (Dim i = 0; i < parameter.tensor.size(); ++i) {
-      parameter.tensor.data()[i] = static_cast<float>(0.3 * random.Normal());
-    }
-  }
-  return model;
-}
 
 struct GeneratedText {
   std::string text;
@@ -221,24 +204,38 @@ TEST(Generate, ResumedIsUninterruptedToTheBit) {
   }
 }
 
-TEST(Generate, AStateHasSeenAStopStringButNotTheEndOfText) {
+/// Where the model stands after these bytes, read one by one.
+Snapshot After(const LoadedModel& model, const std::string& text) {
+  const State state = model.NewState(1);
+  Tensor logits;
+  for (const int token : BytesTokenizer().Encode(text)) logits = Prefill(*model.model, state, {&token, 1});
+  return {state.Save(0), logits.Reshape({256}), static_cast<int64_t>(text.size())};
+}
+
+TEST(Generate, AStateHasSeenWhatWasShownAndNothingElse) {
   const LoadedModel model = TinyModel();
   GenerateOptions options = Options(40);
-  options.sampler.temperature = 0;
+  options.sampler.temperature = 0.8;
   const std::string text = Generated(model, "abc", options).text;
-  Snapshot stopped;
-  options.snapshot = &stopped;
-  options.stops = {text.substr(7, 2)};
-  const auto& result = Generated(model, "abc", options).result;
-  ASSERT_EQ(result.end, Generation::End::kStopString);
-  EXPECT_EQ(stopped.tokens, 3 + result.tokens);
-  const State state = model.NewState(1);
-  const BytesTokenizer tokenizer;
-  Prefill(*model.model, state, tokenizer.Encode("abc"));
-  const std::vector<int> output = tokenizer.Encode(text.substr(0, result.tokens));
-  Tensor logits;
-  for (int token : output) logits = Prefill(*model.model, state, {&token, 1});
-  ExpectSame(stopped, {state.Save(0), logits.Reshape({256}), stopped.tokens});
+  Snapshot end;
+  options.snapshot = &end;
+  for (const size_t at : {0, 1, 7, 20}) {
+    for (const size_t length : {1, 2, 5}) {
+      const std::string stop = text.substr(at, length);
+      // Other stop strings, which nearly happen just before or within this one.
+      options.stops = {text.substr(at, length - 1) + "\1\2\3", stop, text.substr(at / 2, at - at / 2) + "\1"};
+      const GeneratedText stopped = Generated(model, "abc", options);
+      ASSERT_EQ(stopped.result.end, Generation::End::kStopString);
+      EXPECT_EQ(stopped.text, text.substr(0, text.find(stop)));
+      const Snapshot expected = After(model, "abc" + stopped.text);
+      EXPECT_EQ(end.tokens, expected.tokens);
+      for (size_t i = 0; i < expected.variables.size(); ++i) {
+        for (Dim n = 0; n < expected.variables[i].size(); ++n)
+          ASSERT_NEAR(end.variables[i].data()[n], expected.variables[i].data()[n], 1e-5)
+              << at << " " << length;
+      }
+    }
+  }
 }
 
 TEST(Generate, AStateThatDoesNotKnowWhatFollowsNeedsAPrompt) {
