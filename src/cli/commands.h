@@ -8,6 +8,7 @@ namespace linnet {
 
 void AddTrain(CLI::App& app);
 void AddGenerate(CLI::App& app);
+void AddChat(CLI::App& app);
 void AddLogits(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddBench(CLI::App& app);

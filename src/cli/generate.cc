@@ -3,12 +3,12 @@
 // but tabs and line ends.
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/model_options.h"
 #include "cli/sampling_options.h"
 #include "infer/generator.h"
@@ -16,17 +16,6 @@
 
 namespace linnet {
 namespace {
-
-std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
-
-/// The first Ctrl-C ends the generation in an orderly way; the second ends the program.
-void HandleInterrupt() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = true; };
-  action.sa_flags = SA_RESETHAND;
-  sigaction(SIGINT, &action, nullptr);
-}
 
 struct CommandOptions {
   ModelOptions model;
@@ -135,8 +124,7 @@ void RunGenerate(CommandOptions& options) {
     if (generated == 0) return reading.Update(read, prompt_tokens);
     if (!output.streams()) generating.Update(generated, options.generate.max_tokens);
   };
-  options.generate.interrupted = &interrupted;
-  HandleInterrupt();
+  options.generate.interrupted = &CatchInterrupts();
   if (options.echo) output.Push(prompt);
   const Generation result = Generate(model, *tokenizer, std::move(tokens), options.generate);
   reading.Clear();

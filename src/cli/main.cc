@@ -35,6 +35,7 @@ int Run(int argc, char** argv) {
   app.require_subcommand(0, 1);
   AddTrain(app);
   AddGenerate(app);
+  AddChat(app);
   AddLogits(app);
   AddInfo(app);
   AddBench(app);

@@ -9,6 +9,9 @@
 namespace linnet {
 namespace {
 
+/// Tokens of the models trained with the World vocabulary and with GPT-NeoX's.
+constexpr int64_t kWorldVocab = 65536, kPileVocab = 50277;
+
 constexpr std::string_view kThinkTag = "<think>", kThinkEnd = "</think>";
 
 constexpr ChatTemplate kTemplates[] = {
@@ -132,15 +135,18 @@ const ThinkForm& FindThinkForm(std::string_view name) { return Find(kThinkForms,
 
 const ChatTemplate& ChatTemplateOf(const ChatModelTraits& traits) {
   if (!traits.declared.empty()) return FindChatTemplate(traits.declared);
+  if (traits.tokenizer == "bytes") return FindChatTemplate("question");
   const auto named = [&](const char* pattern) {
     return std::regex_search(traits.file_name, std::regex(pattern, std::regex::icase));
   };
-  // "rwkv7-g1-0.1b-...", "rwkv7-g1b-1.5b-...", "rwkv7a-g1d-...", "rwkv7-g0a-...".
-  if (traits.architecture.starts_with("rwkv7") && named("(^|[^a-z0-9])g[0-9][a-z]?([^a-z0-9]|$)"))
-    return FindChatTemplate("g1");
-  if (traits.tokenizer == "world" || named("world")) return FindChatTemplate("world");
-  if (traits.tokenizer == "pile" || named("raven|pile")) return FindChatTemplate("raven");
-  return FindChatTemplate(traits.tokenizer == "bytes" ? "question" : "plain");
+  if (traits.tokenizer == "world" || traits.vocab == kWorldVocab || named("world")) {
+    // "rwkv7-g1-0.1b-...", "rwkv7-g1b-1.5b-...", "rwkv7a-g1d-...", "rwkv7-g0a-...".
+    const bool g1 =
+        traits.architecture.starts_with("rwkv7") && named("(^|[^a-z0-9])g[0-9][a-z]?([^a-z0-9]|$)");
+    return FindChatTemplate(g1 ? "g1" : "world");
+  }
+  const bool pile = traits.tokenizer == "20B" || traits.vocab == kPileVocab || named("raven|pile");
+  return FindChatTemplate(pile ? "raven" : "plain");
 }
 
 std::string CleanMessage(std::string_view message) {

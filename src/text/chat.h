@@ -7,6 +7,7 @@
 // RWKV-7 G1 models, and data/howto.jsonl of this project.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,7 +43,9 @@ const ChatTemplate& FindChatTemplate(std::string_view name);
 
 /// What tells which template a model was trained on.
 struct ChatModelTraits {
-  std::string architecture, tokenizer, file_name;
+  std::string architecture, tokenizer;  // their names
+  int64_t vocab = 0;
+  std::string file_name;
   std::string declared;  // the metadatum "chat_template" of the file, if it has one
 };
 

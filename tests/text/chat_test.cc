@@ -84,17 +84,18 @@ TEST(Chat, CleanMessages) {
 
 TEST(Chat, TheModelDecidesTheTemplate) {
   const auto name = [](const ChatModelTraits& traits) { return ChatTemplateOf(traits).name; };
-  EXPECT_EQ(name({"rwkv7", "world", "rwkv7-g1-0.1b-20250307-ctx4096.pth", ""}), "g1");
-  EXPECT_EQ(name({"rwkv7", "world", "rwkv7-g1b-1.5b-20251202-ctx8192.gguf", ""}), "g1");
-  EXPECT_EQ(name({"rwkv7a", "world", "RWKV7a-G1d-0.1b.pth", ""}), "g1");
-  EXPECT_EQ(name({"rwkv7", "world", "RWKV-x070-World-1.5B-v3-20250127-ctx4096.pth", ""}), "world");
-  EXPECT_EQ(name({"rwkv6", "world", "g1.pth", ""}), "world");
-  EXPECT_EQ(name({"rwkv4", "pile", "RWKV-4-Raven-7B-v12.pth", ""}), "raven");
-  EXPECT_EQ(name({"rwkv4", "pile", "RWKV-4-Pile-169M-20220807-8023.pth", ""}), "raven");
-  EXPECT_EQ(name({"rwkv7", "bytes", "model.safetensors", ""}), "question");
-  EXPECT_EQ(name({"rwkv7", "some words", "model.safetensors", ""}), "plain");
-  EXPECT_EQ(name({"rwkv7", "bytes", "rwkv7-g1.pth", "qa"}), "qa");
-  EXPECT_THROW(name({"rwkv7", "bytes", "m", "elvish"}), Error);
+  EXPECT_EQ(name({"rwkv7", "world", 65536, "rwkv7-g1-0.1b-20250307-ctx4096.pth", ""}), "g1");
+  EXPECT_EQ(name({"rwkv7", "its own", 65536, "rwkv7-g1b-1.5b-20251202-ctx8192.gguf", ""}), "g1");
+  EXPECT_EQ(name({"rwkv7a", "world", 65536, "RWKV7a-G1d-0.1b.pth", ""}), "g1");
+  EXPECT_EQ(name({"rwkv7", "world", 65536, "RWKV-x070-World-1.5B-v3-20250127-ctx4096.pth", ""}), "world");
+  EXPECT_EQ(name({"rwkv6", "world", 65536, "g1.pth", ""}), "world");
+  EXPECT_EQ(name({"rwkv7", "world", 65536, "big1.pth", ""}), "world");
+  EXPECT_EQ(name({"rwkv4", "20B", 50277, "RWKV-4-Raven-7B-v12.pth", ""}), "raven");
+  EXPECT_EQ(name({"rwkv4", "its own", 50277, "169M.pth", ""}), "raven");
+  EXPECT_EQ(name({"rwkv7", "bytes", 256, "rwkv7-g1.safetensors", ""}), "question");
+  EXPECT_EQ(name({"rwkv7", "some words", 1000, "model.safetensors", ""}), "plain");
+  EXPECT_EQ(name({"rwkv7", "bytes", 256, "model.safetensors", "qa"}), "qa");
+  EXPECT_THROW(name({"rwkv7", "bytes", 256, "m", "elvish"}), Error);
   EXPECT_THROW(FindThinkForm("harder"), Error);
 }
 
