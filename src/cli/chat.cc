@@ -98,9 +98,10 @@ void RunChat(CommandOptions& options) {
   ChatSession session(model, *tokenizer, settings, std::move(start));
   CatchInterrupts();
   if (terminal) {
-    fmt::print("{}, {} layers of width {}; {}\n/help shows what you can do, Ctrl-D leaves.\n",
-               model.architecture->title, model.sizes.at("layers"), model.sizes.at("width"),
-               settings.chat->title);
+    fmt::print(
+        "{}, {} layers of width {}\nTemplate {}, for {}\n/help shows what you can do, Ctrl-D leaves.\n",
+        model.architecture->title, model.sizes.at("layers"), model.sizes.at("width"), settings.chat->name,
+        settings.chat->title);
   }
   if (!options.load.empty()) session.Load(options.load);
   if (!options.prompt.empty()) {

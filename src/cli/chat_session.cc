@@ -146,7 +146,8 @@ void ChatSession::Answer(Conversation& in, std::string_view message, std::string
   const auto begin = [&] {
     reading.Clear();
     const std::string label = Label(chat.assistant);
-    if (!begun && settings_.output == ChatOutput::kTerminal && !label.empty()) fmt::print("{} ", label);
+    if (!begun && !message.empty() && settings_.output == ChatOutput::kTerminal && !label.empty())
+      fmt::print("{} ", label);
     begun = true;
   };
   GenerateOptions options;

@@ -2,6 +2,7 @@
 
 #include <editline/readline.h>
 #include <poll.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <clocale>
@@ -39,6 +40,7 @@ std::optional<std::string> MessageReader::Line(const std::string& prompt) const 
 }
 
 std::optional<std::string> MessageReader::Next(const std::string& prompt) {
+  if (edits_) tcflush(STDIN_FILENO, TCIFLUSH);  // what was typed while an answer came would seem pasted
   std::optional<std::string> message = Line(prompt);
   if (!message) return std::nullopt;
   for (;;) {

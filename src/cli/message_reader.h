@@ -14,7 +14,7 @@ class MessageReader {
 
   /// The next message. Lines that end in a backslash are continued, and lines that are pasted at once are one
   /// message; they are joined by line ends. Nothing at the end of the input or after Ctrl-C. `prompt` is
-  /// shown on a terminal.
+  /// shown on a terminal, where what was typed before it was shown is dropped.
   std::optional<std::string> Next(const std::string& prompt);
 
  private:
