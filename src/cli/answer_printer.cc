@@ -1,5 +1,7 @@
 #include "cli/answer_printer.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "base/check.h"
@@ -12,7 +14,7 @@ Utf8Stream::Mode ModeFor(ChatOutput output) {
     case ChatOutput::kTerminal:
       return Utf8Stream::Mode::kTerminal;
     case ChatOutput::kPlain:
-      return Utf8Stream::Mode::kRaw;
+      return isatty(STDOUT_FILENO) != 0 ? Utf8Stream::Mode::kTerminal : Utf8Stream::Mode::kRaw;
     case ChatOutput::kJson:
       return Utf8Stream::Mode::kValid;
   }

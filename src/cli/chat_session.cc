@@ -29,7 +29,16 @@ std::string Label(std::string_view role) {
 
 /// What the think form put at the beginning of an answer, which stands at the end of the prompt.
 std::string_view Begun(const ChatTemplate& chat, const Conversation::Turn& turn) {
-  return std::string_view(turn.prompt).substr(turn.prompt.rfind(chat.assistant) + chat.assistant.size());
+  const size_t at = turn.prompt.rfind(chat.assistant);
+  if (at == std::string::npos) return "";  // from a file that somebody wrote by hand
+  return std::string_view(turn.prompt).substr(at + chat.assistant.size());
+}
+
+/// The text with nothing in it that a terminal would obey: a file may have brought it.
+std::string Harmless(const std::string& text) {
+  Utf8Stream stream(Utf8Stream::Mode::kTerminal);
+  const std::string harmless = stream.Push(text);
+  return harmless + stream.Finish();
 }
 
 int Number(const std::string& text) {
@@ -246,11 +255,11 @@ void ChatSession::ShowTurn(const Conversation& in, const Conversation::Turn& tur
   const auto line = [](const std::string& label, const std::string& text) {
     return (label.empty() ? "" : label + " ") + text;
   };
-  Say(line(Label(in.chat().user), turn.message));
+  Say(line(Label(in.chat().user), Harmless(turn.message)));
   AnswerPrinter printer(ChatOutput::kJson, in.chat(), Begun(in.chat(), turn));
   printer.Push(turn.answer);
   printer.Finish();
-  Say(line(Label(in.chat().assistant), printer.answer()));
+  Say(line(Label(in.chat().assistant), Harmless(printer.answer())));
 }
 
 void ChatSession::History(const std::string&) {

@@ -210,6 +210,29 @@ TEST_F(ConversationTest, AConversationThatBeganWithAStateNeedsIt) {
   ExpectSame(*loaded.Position(), *conversation.Position());
 }
 
+TEST_F(ConversationTest, DamagedJsonThrowsErrorOrNothing) {
+  Conversation conversation = NewConversation();
+  Ask(conversation, "\xC3\xA4 \xFF");
+  const std::string sound = conversation.ToJson();
+  const auto reads = [&](const std::string& json) {
+    try {
+      Conversation::FromJson(model_, tokenizer_, "file", json, {});
+    } catch (const Error&) {
+      return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(reads(sound));
+  for (size_t i = 0; i < sound.size(); ++i) {
+    EXPECT_FALSE(reads(sound.substr(0, i))) << i;
+    for (const unsigned char bits : {0x01, 0x20, 0x80}) {
+      std::string changed = sound;
+      changed[i] = static_cast<char>(changed[i] ^ bits);
+      EXPECT_NO_THROW(reads(changed)) << i;
+    }
+  }
+}
+
 TEST_F(ConversationTest, RefusesWhatIsNoConversation) {
   const auto refuses = [&](const std::string& json, const char* part) {
     return Refuses([&] { Conversation::FromJson(model_, tokenizer_, "file", json, {}); }, "file: ", part);
