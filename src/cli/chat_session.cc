@@ -41,6 +41,8 @@ std::string Harmless(const std::string& text) {
   return harmless + stream.Finish();
 }
 
+std::string Turns(size_t count) { return count == 1 ? "1 turn" : fmt::format("{} turns", count); }
+
 int Number(const std::string& text) {
   int number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -73,7 +75,7 @@ const ChatSession::Command ChatSession::kCommands[] = {
     {"help", "help", "", "this list", &ChatSession::Help},
     {"retry", "", "", "another answer to the last message", &ChatSession::Retry},
     {"more", "++", "", "go on with the last answer", &ChatSession::More},
-    {"undo", "-", "[N]", "take back the last turn, or the last N", &ChatSession::Undo},
+    {"undo", "", "[N]", "take back the last turn, or the last N", &ChatSession::Undo},
     {"reset", "reset", "", "take back all of them", &ChatSession::Reset},
     {"history", "", "", "show what was said", &ChatSession::History},
     {"ask", "qa", "TEXT", "a question that does not become part of the conversation", &ChatSession::Question},
@@ -241,8 +243,7 @@ void ChatSession::More(const std::string&) {
 void ChatSession::Undo(const std::string& argument) {
   aside_.reset();
   const int gone = talk_.Undo(argument.empty() ? 1 : Number(argument));
-  Say(fmt::format("({} taken back, {} left)", gone == 1 ? "1 turn" : fmt::format("{} turns", gone),
-                  talk_.turns().size()));
+  Say(fmt::format("({} taken back, {} left)", Turns(gone), talk_.turns().size()));
 }
 
 void ChatSession::Reset(const std::string&) {
@@ -318,7 +319,7 @@ void ChatSession::Save(const std::string& argument) {
   NeedsText(argument, "the name of the file");
   const auto position = Position();
   WriteSnapshot(argument, model_, tokenizer_.name(), *position, {{kNote, talk_.ToJson()}});
-  Say(fmt::format("(saved in {}: {} turns)", argument, talk_.turns().size()));
+  Say(fmt::format("(saved in {}: {})", argument, Turns(talk_.turns().size())));
 }
 
 void ChatSession::Load(const std::string& path) {
