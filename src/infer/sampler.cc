@@ -1,5 +1,6 @@
 #include "infer/sampler.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -80,6 +81,7 @@ bool SequenceSampler::Penalizes() const {
 }
 
 std::span<const float> SequenceSampler::Adjust(std::span<const float> logits) const {
+  if (tokenizer_ != nullptr) logits = logits.first(std::min<size_t>(logits.size(), tokenizer_->vocab()));
   if (options_.bias.empty() && !Penalizes()) return logits;
   static thread_local std::vector<float> adjusted;
   adjusted.assign(logits.begin(), logits.end());

@@ -73,15 +73,16 @@ std::vector<int> TokensOf(const Tokenizer& tokenizer, std::string_view text, boo
 /// original is: the same logits give it the same tokens.
 class SequenceSampler {
  public:
-  /// `tokenizer` says which tokens are blanks and digits; none are if there is none. It must outlive the
-  /// sampler. Throws Error if an option makes no sense.
+  /// `tokenizer` says which tokens are blanks and digits, and how many there are: logits beyond them are
+  /// padding, which is never drawn. Without one all tokens are alike. It must outlive the sampler. Throws
+  /// Error if an option makes no sense.
   SequenceSampler(SamplerOptions options, uint64_t seed, const Tokenizer* tokenizer = nullptr);
 
   /// Draws a token and takes note of it. Errors as SamplingProbabilities, and if a bias is of a token that is
   /// not in the vocabulary.
   int Draw(std::span<const float> logits);
 
-  /// Steps 1 and 2, whose result holds until the next call on this thread.
+  /// Steps 1 and 2, without padding. The result holds until the next call on this thread.
   std::span<const float> Adjust(std::span<const float> logits) const;
   /// Step 5, for a token that came from elsewhere.
   void Accept(int token);

@@ -45,6 +45,17 @@ TEST(SequenceSampler, BlanksAndDigitsPayForPresenceOnly) {
   for (const char c : {'\n', 'x'}) EXPECT_FLOAT_EQ(adjusted[c], -1.25f) << int{c};
 }
 
+TEST(SequenceSampler, WhatTheTokenizerDoesNotKnowIsNeverDrawn) {
+  const BytesTokenizer bytes;
+  std::vector<float> logits(300);
+  std::fill(logits.begin() + 256, logits.end(), 100.f);
+  for (const SamplerOptions& options : {SamplerOptions{}, SamplerOptions{.presence_penalty = 1}}) {
+    SequenceSampler sampler(options, 1, &bytes);
+    for (int i = 0; i < 50; ++i) EXPECT_LT(sampler.Draw(logits), 256);
+    EXPECT_EQ(sampler.Adjust(logits).size(), 256u);
+  }
+}
+
 TEST(SequenceSampler, RepetitionMakesWhatWasSaidLessLikelyWhateverItsSign) {
   SequenceSampler sampler({.repetition_penalty = 2}, 1);
   for (const int token : {1, 3, 3}) sampler.Accept(token);
