@@ -42,6 +42,16 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   Check(data != MAP_FAILED, "{}: cannot be mapped into memory: {}", path.string(), Reason());
   owner_ = std::shared_ptr<const void>(data, [size](const void* p) { munmap(const_cast<void*>(p), size); });
   bytes_ = {static_cast<const std::byte*>(data), size};
+  is_mapping_ = true;
+}
+
+void MappedFile::Forget(std::span<const std::byte> bytes) const {
+  if (!is_mapping_) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size()) / page * page;
+  // A hint: where it fails, nothing is lost but memory.
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 std::string ReadFile(const std::filesystem::path& path) {

@@ -24,11 +24,15 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
   /// Keeps the mapping alive; tensors that point into the file hold it.
   std::shared_ptr<const void> owner() const { return owner_; }
+  /// Says that these bytes of the file will hardly be read again: the pages that lie wholly among them stop
+  /// counting as memory of this process. They can be read as before.
+  void Forget(std::span<const std::byte> bytes) const;
 
  private:
   std::filesystem::path path_;
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
+  bool is_mapping_ = false;  // of a file, whose pages the system can read again
 };
 
 /// Reads a whole file. Throws Error if that fails.

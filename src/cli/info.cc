@@ -85,7 +85,7 @@ Json Describe(const Checkpoint& checkpoint, const std::optional<LoadedModel>& mo
   for (const auto& entry : checkpoint.entries()) values += entry.shape.size();
   Json info = {{"file", checkpoint.path().string()},
                {"format", checkpoint.format()},
-               {"file_bytes", std::filesystem::file_size(checkpoint.path())},
+               {"file_bytes", checkpoint.file_bytes()},
                {"tensors", checkpoint.entries().size()},
                {"dtypes", DTypes(checkpoint)},
                {"parameters", values}};
@@ -167,7 +167,7 @@ void RunInfo(const InfoOptions& options) {
 void AddInfo(CLI::App& app) {
   auto options = std::make_shared<InfoOptions>();
   CLI::App* command = app.add_subcommand("info", "Say what a model file holds");
-  command->add_option("model", options->path, "The model: .safetensors or .pth")
+  command->add_option("model", options->path, "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")
       ->required()
       ->type_name("FILE");
   CLI::Option* json = command->add_flag("--json", options->json, "Print one flat JSON object");

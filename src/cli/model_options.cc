@@ -10,7 +10,7 @@
 namespace linnet {
 
 void ModelOptions::AddTo(CLI::App& command) {
-  command.add_option("model", path, "The model: .safetensors or .pth")->required()->type_name("FILE");
+  command.add_option("model", path, "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")->required()->type_name("FILE");
   command
       .add_option("--precision", precision,
                   "fp32: float32 arithmetic on exactly widened weights; default: bf16 products where weights "

@@ -1,46 +1,68 @@
 #include "formats/checkpoint.h"
 
+#include <cstring>
 #include <string_view>
 #include <utility>
 
+#include "formats/gguf.h"
+#include "formats/names.h"
 #include "formats/pth.h"
+#include "formats/pth_container.h"
+#include "formats/rwkv_cpp.h"
 #include "formats/safetensors.h"
+#include "formats/sharded.h"
 
 namespace linnet {
 namespace {
 
 using std::string_view_literals::operator""sv;
 
-// Formats that are recognised only to be refused by name. An old torch stream begins with a pickled number of
-// ten bytes.
-struct KnownStranger {
-  std::string_view magic, name, remedy;
+bool IsZip(std::string_view text) { return text.starts_with("PK\3\4"sv); }
+/// The bytes of a header length below 2^40, then the header's brace.
+bool IsSafetensors(std::string_view text) {
+  return text.size() > 8 && text.substr(5, 3) == "\0\0\0"sv && text[8] == '{';
+}
+bool IsGguf(std::string_view text) { return text.starts_with("GGUF"sv); }
+bool IsRwkvCpp(std::string_view text) { return text.starts_with("fmgg"sv); }
+
+/// One row a format. Safetensors come first, as the length of a header may happen to begin with another
+/// format's bytes.
+struct Format {
+  bool (*matches)(std::string_view text);
+  std::unique_ptr<Checkpoint> (*open)(const MappedFile& file);
 };
-constexpr KnownStranger kStrangers[] = {
-    {"GGUF"sv, "a GGUF file", "use the .pth or .safetensors that it was made from"},
-    {"fmgg"sv, "an rwkv.cpp ggml file", "use the .pth that it was made from"},
-    {"\x80\x02\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19"sv,
-     "an old .pth, as torch wrote before version 1.6", "load it in a newer torch and save it again"},
-};
+constexpr Format kFormats[] = {{IsSafetensors, OpenSafetensors},
+                               {IsZip, OpenPth},
+                               {IsPthStream, OpenPth},
+                               {IsGguf, OpenGguf},
+                               {IsRwkvCpp, OpenRwkvCpp}};
+
+std::string_view TextOf(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+std::unique_ptr<Checkpoint> OpenOneFile(const MappedFile& file) {
+  const std::string_view text = TextOf(file);
+  for (const Format& format : kFormats) {
+    if (format.matches(text)) return format.open(file);
+  }
+  Fail("{}: is not a model file that linnet knows: it opens safetensors, .pth, GGUF and rwkv.cpp's .bin",
+       file.path().string());
+}
 
 }  // namespace
 
 std::unique_ptr<Checkpoint> Checkpoint::Open(const std::filesystem::path& path) {
-  return Open(MappedFile(path));
+  return Open(MappedFile(ModelIn(path)));
 }
 
 std::unique_ptr<Checkpoint> Checkpoint::Open(const MappedFile& file) {
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  if (text.starts_with("PK\3\4"sv)) return OpenPth(file);
-  // The bytes of a header length below 2^40, then the header's brace. Looked for before the strangers, as the
-  // length of a header may happen to begin with a stranger's bytes.
-  if (text.size() > 8 && text.substr(5, 3) == "\0\0\0"sv && text[8] == '{') return OpenSafetensors(file);
-  constexpr std::string_view kOpens = "this version opens safetensors and zip .pth";
-  for (const KnownStranger& stranger : kStrangers) {
-    Check(!text.starts_with(stranger.magic), "{}: is {}: {}; {}", file.path().string(), stranger.name, kOpens,
-          stranger.remedy);
-  }
-  Fail("{}: is not a model file that linnet knows: {}", file.path().string(), kOpens);
+  return WithPublishedNames(OpenAsStored(file));
+}
+
+std::unique_ptr<Checkpoint> Checkpoint::OpenAsStored(const MappedFile& file) {
+  const bool is_index = !IsSafetensors(TextOf(file)) && IsShardIndex(TextOf(file));
+  return is_index ? OpenSharded(file, OpenOneFile) : OpenOneFile(file);
 }
 
 const Checkpoint::Entry* Checkpoint::Find(const std::string& name) const {
@@ -58,6 +80,18 @@ size_t Checkpoint::IndexOf(const std::string& name) const {
   const auto found = index_.find(name);
   Check(found != index_.end(), "{}: holds no tensor called {}", path_.string(), name);
   return found->second;
+}
+
+Tensor Checkpoint::InPlaceOrCopied(const MappedFile& file, const std::byte* data, const Entry& entry) {
+  // Blocks are read byte by byte.
+  const int64_t alignment = IsQuantized(entry.dtype) ? 1 : Traits(entry.dtype).bytes_per_block;
+  if (reinterpret_cast<uintptr_t>(data) % static_cast<size_t>(alignment) == 0) {
+    return Tensor::Wrap(file.owner(), data, entry.shape, entry.dtype);
+  }
+  Tensor copy = Tensor::Empty(entry.shape, entry.dtype);
+  if (copy.bytes() > 0) std::memcpy(copy.raw(), data, copy.bytes());
+  file.Forget({data, copy.bytes()});
+  return copy;
 }
 
 }  // namespace linnet

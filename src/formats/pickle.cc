@@ -258,6 +258,7 @@ Pickle Machine::Run() {
     step(*this);
   }
   pickle_.top = Pop();
+  pickle_.bytes = reader_.at();
   return std::move(pickle_);
 }
 

@@ -87,11 +87,12 @@ struct PickleNode {
 
 struct Pickle {
   PickleValue top;
+  size_t bytes = 0;              // how long the pickle was: more may follow it
   std::deque<PickleNode> nodes;  // owns what the values point to; a deque never moves them
 };
 
-/// Runs the pickle in `bytes`, which must outlive the result. `where` is put in front of messages. Throws
-/// Error if it is malformed or names anything but tensors and dicts.
+/// Runs the pickle that `bytes` begin with, which must outlive the result. `where` is put in front of
+/// messages. Throws Error if it is malformed or names anything but tensors and dicts.
 Pickle ReadPickle(std::span<const std::byte> bytes, const std::string& where);
 
 }  // namespace linnet

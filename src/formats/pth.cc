@@ -6,19 +6,17 @@
 #include <optional>
 #include <utility>
 
-#include "formats/pickle.h"
-#include "formats/zip.h"
+#include "formats/pth_container.h"
+#include "formats/relayout.h"
 
 namespace linnet {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr std::string_view kPickleName = "data.pkl";
-constexpr uint64_t kMaxPickleBytes = 8 << 20;  // some 40000 tensors
 constexpr int kMaxDepth = 32;
 
-/// What a tensor's bytes are: part of a zip member, each axis with a stride in elements.
+/// What a tensor's bytes are: part of a storage, each axis with a stride in elements.
 struct Layout {
   const std::byte* data = nullptr;
   std::array<int64_t, 4> strides{};
@@ -40,20 +38,6 @@ bool IsTensor(const PickleValue& value) {
   return value.IsCall(Callee::kRebuildTensor) || value.IsCall(Callee::kRebuildParameter);
 }
 
-/// Trainers that wrap a model leave their wrapper's name in front of each parameter's.
-std::string_view WithoutWrappers(std::string_view name) {
-  constexpr std::string_view kWrappers[] = {"_forward_module.", "module."};
-  for (bool again = true; again;) {
-    again = false;
-    for (std::string_view wrapper : kWrappers) {
-      if (!name.starts_with(wrapper)) continue;
-      name.remove_prefix(wrapper.size());
-      again = true;
-    }
-  }
-  return name;
-}
-
 /// The dict of the model itself: `top`, or an entry of it where a trainer has put more beside (a step, an
 /// optimizer).
 PickleValue ModelOf(const PickleValue& top) {
@@ -72,19 +56,17 @@ PickleValue ModelOf(const PickleValue& top) {
 
 class PthCheckpoint final : public Checkpoint {
  public:
-  explicit PthCheckpoint(const MappedFile& file) : Checkpoint(file.path()), archive_(file) {
-    const ZipArchive::Member& member = FindPickle();
-    folder_ = member.name.substr(0, member.name.size() - kPickleName.size());
-    CheckByteOrder();
-    const std::vector<std::byte> bytes = archive_.Read(member, kMaxPickleBytes);
-    const Pickle pickle = ReadPickle(bytes, path_.string());
-    Check(pickle.top.Is(Kind::kDict), "{}: does not hold a dict of tensors; save the model's state_dict()",
+  PthCheckpoint(const MappedFile& file, const PthContainer& container)
+      : Checkpoint(file.path(), file.bytes().size()), file_(file), container_(&container) {
+    const PickleValue& top = container.pickle.top;
+    Check(top.Is(Kind::kDict), "{}: does not hold a dict of tensors; save the model's state_dict()",
           path_.string());
-    budget_ = 4 * bytes.size();
-    const PickleValue model = ModelOf(pickle.top);
-    if (&model.items() != &pickle.top.items()) AddScalars(pickle.top);
+    budget_ = 4 * container.pickle.bytes;
+    const PickleValue model = ModelOf(top);
+    if (&model.items() != &top.items()) AddScalars(top);
     AddDict(model, "", 0);
     Check(!entries_.empty(), "{}: holds no tensors", path_.string());
+    container_ = nullptr;  // the tensors' places are known now
   }
 
   std::string format() const override { return "pth"; }
@@ -93,45 +75,18 @@ class PthCheckpoint final : public Checkpoint {
     const size_t i = IndexOf(name);
     const Entry& entry = entries_[i];
     const Layout& layout = layouts_[i];
-    const auto element_bytes = static_cast<size_t>(Traits(entry.dtype).bytes_per_block);
-    const bool aligned = reinterpret_cast<uintptr_t>(layout.data) % element_bytes == 0;
-    if (layout.contiguous && aligned) {
-      return Tensor::Wrap(archive_.file().owner(), layout.data, entry.shape, entry.dtype);
-    }
+    if (layout.contiguous) return InPlaceOrCopied(file_, layout.data, entry);
     Tensor copy = Tensor::Empty(entry.shape, entry.dtype);
-    if (layout.contiguous) {
-      std::memcpy(copy.raw(), layout.data, copy.bytes());
-    } else {
-      CopyStrided(layout, element_bytes, copy);
-    }
+    CopyStrided(layout.data, layout.strides, copy);
     return copy;
   }
 
+  void Forget(const std::string& name) const override {
+    const size_t i = IndexOf(name);
+    if (layouts_[i].contiguous) file_.Forget({layouts_[i].data, entries_[i].bytes()});
+  }
+
  private:
-  /// The folder around it has any name: torch takes the file's.
-  const ZipArchive::Member& FindPickle() const {
-    const ZipArchive::Member* found = nullptr;
-    for (const auto& member : archive_.members()) {
-      const bool named = member.name == kPickleName ||
-                         (member.name.ends_with(kPickleName) && member.name[member.name.size() - 9] == '/');
-      if (!named) continue;
-      Check(found == nullptr, "{}: holds two pickles, {} and {}", path_.string(), found ? found->name : "",
-            member.name);
-      found = &member;
-    }
-    Check(found != nullptr, "{}: is a zip archive, but not a .pth: it has no {}", path_.string(),
-          kPickleName);
-    return *found;
-  }
-
-  void CheckByteOrder() const {
-    const ZipArchive::Member* member = archive_.Find(folder_ + "byteorder");
-    if (member == nullptr) return;  // before torch 2.1
-    const auto order = archive_.Read(*member, 16);
-    Check(std::string_view(reinterpret_cast<const char*>(order.data()), order.size()) == "little",
-          "{}: was saved on a big-endian machine; load and save it on a little-endian one", path_.string());
-  }
-
   /// Guards memory against a small pickle that reaches the same dict or key in very many ways. A pickle
   /// spends more bytes on an honest tensor than it is charged here.
   void Charge(size_t bytes) {
@@ -174,7 +129,7 @@ class PthCheckpoint final : public Checkpoint {
       Charge(value.Is(Kind::kString) ? value.text().size() : 0);
       metadata_[name] = ScalarText(value);
     } else if (IsTensor(value)) {
-      AddTensor(value, std::string(WithoutWrappers(name)));
+      AddTensor(value, name);
     }
   }
 
@@ -197,23 +152,27 @@ class PthCheckpoint final : public Checkpoint {
     int64_t elements() const { return static_cast<int64_t>(bytes.size()) / Traits(dtype).bytes_per_block; }
   };
 
-  /// From the id ("storage", class, key, device, elements). The device does not matter: the bytes are in the
-  /// file.
+  /// From the id ("storage", class, key, device, elements), behind which streams have a None. The device does
+  /// not matter: the bytes are in the file.
   Storage StorageOf(const PickleValue& value, const std::string& name) const {
     const bool persistent = value.Is(Kind::kPersistent) && value.items()[0].Is(Kind::kTuple);
-    Check(persistent && value.items()[0].items().size() == 5, "{} has no storage", Named(name));
+    Check(persistent && value.items()[0].items().size() >= 5, "{} has no storage", Named(name));
     const auto& id = value.items()[0].items();
+    Check(id.size() == 5 || (id.size() == 6 && id[5].Is(Kind::kNone)),
+          "{} lies in a part of a storage, as torch wrote before version 0.4; load and save it again",
+          Named(name));
     const bool valid = id[0].Is(Kind::kString) && id[0].text() == "storage" && id[1].Is(Kind::kGlobal) &&
                        id[1].global().callee == Callee::kStorage && id[2].Is(Kind::kString) &&
                        id[4].Is(Kind::kInt);
     Check(valid, "{} has a malformed storage", Named(name));
-    const std::string key = folder_ + "data/" + std::string(id[2].text().substr(0, 256));
-    const ZipArchive::Member* member = archive_.Find(key);
-    Check(member != nullptr, "{} has its values in {}, which is not in the file", Named(name), key);
-    const Storage storage{id[1].global().dtype, archive_.InPlace(*member)};
+    const std::string_view key = id[2].text().substr(0, 256);
+    const auto bytes = container_->storage(key);
+    Check(bytes.has_value(), "{} has its values in {}{}, which is not in the file", Named(name),
+          container_->place, key);
+    const Storage storage{id[1].global().dtype, *bytes};
     Check(id[4].integer() >= 0 && id[4].integer() <= storage.elements(),
-          "{} has its values in {}, which should have {} elements but has {} bytes", Named(name), key,
-          id[4].integer(), storage.bytes.size());
+          "{} has its values in {}{}, which should have {} elements but has {} bytes", Named(name),
+          container_->place, key, id[4].integer(), storage.bytes.size());
     return storage;
   }
 
@@ -276,41 +235,28 @@ class PthCheckpoint final : public Checkpoint {
   void CheckTotal(const Entry& entry) {
     constexpr uint64_t kMaxSharing = 16;
     total_bytes_ += static_cast<uint64_t>(entry.shape.size() * Traits(entry.dtype).bytes_per_block);
-    Check(total_bytes_ <= kMaxSharing * archive_.file().bytes().size(),
+    Check(total_bytes_ <= kMaxSharing * file_bytes(),
           "{} and those before it share storages too often for a file of {} bytes", Named(entry.name),
-          archive_.file().bytes().size());
-  }
-
-  static void CopyStrided(const Layout& layout, size_t element_bytes, const Tensor& to) {
-    const auto& s = layout.strides;
-    std::array<Dim, 4> n = {1, 1, 1, 1};
-    std::copy(to.shape().begin(), to.shape().end(), n.begin());
-    auto* out = static_cast<std::byte*>(to.raw());
-    for (Dim a = 0; a < n[0]; ++a) {
-      for (Dim b = 0; b < n[1]; ++b) {
-        for (Dim c = 0; c < n[2]; ++c) {
-          for (Dim d = 0; d < n[3]; ++d, out += element_bytes) {
-            const auto at = static_cast<size_t>(a * s[0] + b * s[1] + c * s[2] + d * s[3]);
-            std::memcpy(out, layout.data + at * element_bytes, element_bytes);
-          }
-        }
-      }
-    }
+          file_bytes());
   }
 
   std::string Named(const std::string& name) const {
     return fmt::format("{}: the tensor {}", path_.string(), name);
   }
 
-  ZipArchive archive_;
-  std::string folder_;
-  std::vector<Layout> layouts_;  // beside entries_
+  MappedFile file_;
+  const PthContainer* container_;  // while the constructor runs
+  std::vector<Layout> layouts_;    // beside entries_
   size_t budget_ = 0;
   uint64_t total_bytes_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> OpenPth(const MappedFile& file) { return std::make_unique<PthCheckpoint>(file); }
+std::unique_ptr<Checkpoint> OpenPth(const MappedFile& file) {
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  return std::make_unique<PthCheckpoint>(file,
+                                         IsPthStream(text) ? ReadPthStream(file) : ReadPthArchive(file));
+}
 
 }  // namespace linnet

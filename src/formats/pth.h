@@ -1,5 +1,5 @@
-// .pth: what torch.save writes since version 1.6: a zip archive with a pickle of nested dicts
-// (ARCHIVE/data.pkl) whose leaves are tensors that refer to storages (ARCHIVE/data/KEY).
+// .pth: what torch.save writes: a pickle of nested dicts whose leaves are tensors that refer to storages, in
+// one of two containers (formats/pth_container.h).
 //
 // A pickle is a program for a small stack machine that may call any Python function. This reader knows the
 // few calls that build tensors, dicts and parameters, builds those, and refuses everything else by name. No
@@ -11,8 +11,9 @@
 
 namespace linnet {
 
-/// Reads the directory of a zip .pth file whose top object is a dict of tensors (a state dict).
-/// Throws Error, naming what was found, for anything else.
+/// Reads the directory of a .pth file, zip or stream, whose top object is a dict of tensors (a state dict),
+/// or a dict that has one under "model", "state_dict" or "module". Throws Error, naming what was found, for
+/// anything else.
 std::unique_ptr<Checkpoint> OpenPth(const MappedFile& file);
 
 }  // namespace linnet

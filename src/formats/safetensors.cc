@@ -161,7 +161,8 @@ Shape ShapeOf(const Described& tensor, DType dtype, uint64_t bytes, const std::s
 
 class SafetensorsCheckpoint final : public Checkpoint {
  public:
-  explicit SafetensorsCheckpoint(const MappedFile& file) : Checkpoint(file.path()), file_(file) {
+  explicit SafetensorsCheckpoint(const MappedFile& file)
+      : Checkpoint(file.path(), file.bytes().size()), file_(file) {
     HeaderReader header(path_.string());
     ReadHeader(&header);
     metadata_ = std::move(header.metadata);
@@ -173,14 +174,12 @@ class SafetensorsCheckpoint final : public Checkpoint {
 
   Tensor Load(const std::string& name) const override {
     const size_t i = IndexOf(name);
-    const Entry& entry = entries_[i];
-    const std::byte* data = data_.data() + begins_[i];
-    if (reinterpret_cast<uintptr_t>(data) % static_cast<size_t>(Traits(entry.dtype).bytes_per_block) == 0) {
-      return Tensor::Wrap(file_.owner(), data, entry.shape, entry.dtype);
-    }
-    Tensor copy = Tensor::Empty(entry.shape, entry.dtype);
-    std::memcpy(copy.raw(), data, copy.bytes());
-    return copy;
+    return InPlaceOrCopied(file_, data_.data() + begins_[i], entries_[i]);
+  }
+
+  void Forget(const std::string& name) const override {
+    const size_t i = IndexOf(name);
+    file_.Forget(data_.subspan(begins_[i], entries_[i].bytes()));
   }
 
  private:

@@ -19,6 +19,18 @@ Shape WithoutUnits(const Shape& shape) {
   return result;
 }
 
+/// [columns, rows] of any type to [rows, columns] of f32.
+Tensor Transposed(const Tensor& x) {
+  const Tensor decoded = Tensor::Empty(x.shape()), turned = Tensor::Empty({x.dim(1), x.dim(0)});
+  Backend::For(x.device()).Convert(x, decoded);
+  for (Dim i = 0; i < turned.dim(0); ++i) {
+    for (Dim j = 0; j < turned.dim(1); ++j) {
+      turned.data()[i * turned.dim(1) + j] = decoded.data()[j * turned.dim(0) + i];
+    }
+  }
+  return turned;
+}
+
 Tensor Converted(const Tensor& x, const Shape& shape, DType type) {
   const Tensor y = Tensor::Empty(shape, type);
   Backend::For(y.device()).Convert(x, y);
@@ -59,15 +71,18 @@ DType ParamStore::HeldAs(DType stored, Role role) const {
 Tensor ParamStore::Loaded(const std::string& name, const Shape& shape, Role role) const {
   const std::string file = checkpoint_->path().string();
   const Checkpoint::Entry* entry = checkpoint_->Find(name);
-  Check(entry != nullptr, "{}: the tensor {} is missing", file, name);
-  Check(WithoutUnits(entry->shape) == WithoutUnits(shape), "{}: {} must be {} but is {}", file, name, shape,
+  const std::string named = checkpoint_->NameInFile(name);
+  Check(entry != nullptr, "{}: the tensor {} is missing", file, named);
+  Check(WithoutUnits(entry->shape) == WithoutUnits(shape), "{}: {} must be {} but is {}", file, named, shape,
         entry->shape);
-  Check(IsReal(entry->dtype), "{}: {} holds {}, floating-point numbers were expected", file, name,
+  Check(IsReal(entry->dtype), "{}: {} holds {}, floating-point numbers were expected", file, named,
         Traits(entry->dtype).name);
-  const DType type = HeldAs(entry->dtype, role);
-  const Tensor tensor = checkpoint_->Load(name);
-  const bool in_place = tensor.dtype() == type && access_ == Access::kRead;
-  return in_place ? tensor.Reshape(shape) : Converted(tensor, shape, type);
+  const Tensor tensor = entry->transposed ? Transposed(checkpoint_->Load(name)) : checkpoint_->Load(name);
+  const DType type = HeldAs(tensor.dtype(), role);
+  if (tensor.dtype() == type && access_ == Access::kRead) return tensor.Reshape(shape);
+  const Tensor converted = Converted(tensor, shape, type);
+  checkpoint_->Forget(name);
+  return converted;
 }
 
 Tensor ParamStore::Randomized(const Shape& shape, Role role) const {
@@ -106,7 +121,7 @@ void ParamStore::CheckAllUsed(const std::vector<std::string>& ignored) const {
   for (const Parameter& p : parameters_) known.insert(p.name);
   for (const Checkpoint::Entry& entry : checkpoint_->entries()) {
     Check(known.contains(entry.name), "{}: the tensor {} {} belongs to no part of the model",
-          checkpoint_->path().string(), entry.name, entry.shape);
+          checkpoint_->path().string(), checkpoint_->NameInFile(entry.name), entry.shape);
   }
 }
 

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <span>
+#include <vector>
 
 #include "base/check.h"
 
@@ -58,6 +61,24 @@ TEST_F(Files, ErrorsNameTheFile) {
             std::string::npos);
   EXPECT_NE(message([&] { WriteFile(folder_ / "no" / "x", ""); }).find("cannot be written"),
             std::string::npos);
+}
+
+// What the hint does for memory is not promised; that nothing is lost by it is.
+TEST_F(Files, ForgottenBytesReadTheSame) {
+  std::string text(100'000, 'a');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i % 251);
+  WriteFile(folder_ / "x", text);
+  const std::vector<std::byte> copy(std::as_bytes(std::span(text)).begin(),
+                                    std::as_bytes(std::span(text)).end());
+  const MappedFile mapped(folder_ / "x");
+  const MappedFile in_memory("x", std::shared_ptr<const void>(copy.data(), [](const void*) {}), copy);
+  for (const MappedFile& file : {mapped, in_memory}) {
+    for (const auto& [at, bytes] :
+         {std::pair<size_t, size_t>{0, 100'000}, {1, 99'999}, {5000, 3}, {100'000, 0}}) {
+      file.Forget(file.bytes().subspan(at, bytes));
+      EXPECT_TRUE(std::ranges::equal(file.bytes(), std::as_bytes(std::span(text))));
+    }
+  }
 }
 
 TEST_F(Files, AFullDiskIsAnErrorAndLeavesNothing) {

@@ -19,30 +19,23 @@ TEST(Checkpoint, SniffsTheFormat) {
   EXPECT_EQ(Checkpoint::Open(InMemory(Pth(pkl::Dict({{"a", tensor}}), {{"0", "1234"}})))->format(), "pth");
 }
 
-// The length of this header begins like an old pickle.
-TEST(Checkpoint, ALengthIsNotTakenForAPickle) {
-  const auto checkpoint =
-      Checkpoint::Open(InMemory(SafetensorsFile("{}" + std::string(0x0280 - 2, ' '), "")));
-  EXPECT_EQ(checkpoint->format(), "safetensors");
-}
-
-TEST(Checkpoint, RefusesOtherFormatsByName) {
-  const std::string old_pickle = "\x80\x02\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.\x80\x02";
-  EXPECT_TRUE(Refuses(Opening(old_pickle), "test-file: is an old .pth, as torch wrote before version 1.6"));
-  EXPECT_TRUE(
-      Refuses(Opening(old_pickle), "this version opens safetensors and zip .pth; load it in a newer torch"));
-  EXPECT_TRUE(
-      Refuses(Opening("GGUF\3\0\0\0"s), "is a GGUF file: this version opens safetensors and zip .pth"));
-  EXPECT_TRUE(Refuses(Opening(Bytes<uint32_t>(0x67676D66) + "more"), "is an rwkv.cpp ggml file"));
+// The lengths of these headers begin like an old pickle and like JSON.
+TEST(Checkpoint, ALengthIsNotTakenForAnotherFormat) {
+  for (size_t length : {0x0280, 0x7B}) {
+    const std::string header = "{}" + std::string(length - 2, ' ');
+    EXPECT_EQ(Checkpoint::Open(InMemory(SafetensorsFile(header, "")))->format(), "safetensors");
+  }
 }
 
 TEST(Checkpoint, RefusesWhatIsNoModel) {
   for (const std::string& text : {"x"s,
                                   "\x7F"
                                   "ELF"s,
-                                  std::string(100, '\0'), "{\"json\": 1}"s, "\x80\x02}."s}) {
-    EXPECT_TRUE(Refuses(Opening(text), "test-file: is not a model file that linnet knows"));
+                                  std::string(100, '\0'), "\x80\x02}."s}) {
+    EXPECT_TRUE(Refuses(
+        Opening(text), "test-file: is not a model file that linnet knows: it opens safetensors, .pth, GGUF"));
   }
+  EXPECT_TRUE(Refuses(Opening("{\"json\": 1}"), "test-file: is JSON, but not the index of a model's files"));
 }
 
 TEST(Checkpoint, RefusesEmptyAndMissingFiles) {
@@ -50,7 +43,10 @@ TEST(Checkpoint, RefusesEmptyAndMissingFiles) {
   WriteFile(path, "");
   EXPECT_TRUE(Refuses([&] { Checkpoint::Open(path); }, "empty.pth: the file is empty"));
   EXPECT_TRUE(Refuses([&] { Checkpoint::Open(path / "nowhere"); }, "nowhere: cannot be opened"));
-  EXPECT_TRUE(Refuses([&] { Checkpoint::Open(path.parent_path()); }, "is a folder"));
+  const auto folder = path.parent_path() / "no-model";
+  std::filesystem::create_directory(folder);
+  EXPECT_TRUE(
+      Refuses([&] { Checkpoint::Open(folder); }, "no-model: is a folder without a model.safetensors"));
 }
 
 TEST(Checkpoint, FindsEntriesByName) {

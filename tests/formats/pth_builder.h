@@ -163,6 +163,11 @@ inline std::string Storage(const std::string& type, const std::string& key, int6
   return Tuple({Text("storage"), Global("torch", type), Text(key), Text(device), Long(elements)}) + "Q";
 }
 
+/// As in a stream: with a None behind.
+inline std::string StreamStorage(const std::string& type, const std::string& key, int64_t elements) {
+  return Tuple({Text("storage"), Global("torch", type), Text(key), Text("cpu"), Long(elements), "N"}) + "Q";
+}
+
 inline std::string Tensor(const std::string& storage, int64_t offset, const std::vector<int64_t>& sizes,
                           const std::vector<int64_t>& strides) {
   return Call(Global("torch._utils", "_rebuild_tensor_v2"),
@@ -177,6 +182,15 @@ inline std::string Parameter(const std::string& tensor) {
 
 inline std::string Program(const std::string& value) { return "\x80\x02" + value + "."; }
 
+inline const std::string kStreamMagic = "\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19";
+
+struct StreamItem {
+  std::string key;
+  uint64_t elements;
+  std::string bytes;
+};
+using StreamItems = std::vector<StreamItem>;
+
 }  // namespace pkl
 
 /// A .pth: the pickle of `value`, and storages by key.
@@ -187,6 +201,26 @@ inline std::string Pth(const std::string& value, const pkl::Items& storages,
   for (const auto& [key, bytes] : storages) zip.Add(folder + "/data/" + key, bytes);
   zip.Add(folder + "/version", "3\n");
   return zip.Finish();
+}
+
+struct PthStreamOptions {
+  int32_t version = 1001;
+  std::string little_endian = "\x88";
+};
+
+/// A .pth as torch wrote it before version 1.6: pickles, then storages.
+inline std::string PthStream(const std::string& value, const pkl::StreamItems& storages,
+                             const PthStreamOptions& options = PthStreamOptions()) {
+  std::string keys = "](", data;
+  for (const auto& [key, elements, bytes] : storages) {
+    keys += pkl::Text(key);
+    data += Bytes(elements) + bytes;
+  }
+  const std::string machine = pkl::Dict({{"protocol_version", pkl::Int(options.version)},
+                                         {"little_endian", options.little_endian},
+                                         {"type_sizes", pkl::Dict({{"int", pkl::Int(4)}})}});
+  return pkl::Program(pkl::kStreamMagic) + pkl::Program(pkl::Int(options.version)) + pkl::Program(machine) +
+         pkl::Program(value) + pkl::Program(keys + "e") + data;
 }
 
 // ---- safetensors ----

@@ -117,14 +117,6 @@ TEST(Pth, NestedDictsAreJoinedByDots) {
   EXPECT_EQ(Names(*checkpoint), (std::vector<std::string>{"a.b.c", "d.7"}));
 }
 
-TEST(Pth, WrappersNamesAreStripped) {
-  const auto checkpoint = Open(pkl::Dict({{"_forward_module.a", Matrix()},
-                                          {"module.b", Matrix()},
-                                          {"_forward_module.module.c", Matrix()},
-                                          {"x.module.d", Matrix()}}));
-  EXPECT_EQ(Names(*checkpoint), (std::vector<std::string>{"a", "b", "c", "x.module.d"}));
-}
-
 TEST(Pth, TheModelIsFoundBesideATrainersState) {
   const std::string optimizer = pkl::Dict({{"state", pkl::Dict({{"momentum", Matrix()}})}});
   for (const char* key : {"model", "state_dict", "module"}) {
@@ -211,8 +203,6 @@ TEST(Pth, RefusesOtherObjects) {
 TEST(Pth, RefusesNamesTwice) {
   EXPECT_TRUE(
       Refuses(Opening(pkl::Dict({{"w", Matrix()}, {"w", Matrix()}})), "test-file: holds the tensor w twice"));
-  EXPECT_TRUE(
-      Refuses(Opening(pkl::Dict({{"w", Matrix()}, {"module.w", Matrix()}})), "holds the tensor w twice"));
   EXPECT_TRUE(Refuses(Opening(pkl::Dict({{"a.b", Matrix()}, {"a", pkl::Dict({{"b", Matrix()}})}})),
                       "holds the tensor a.b twice"));
 }

@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "formats/checkpoint.h"
-#include "formats/refusal.h"
 #include "golden/golden.h"
 
 namespace linnet {
@@ -14,10 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Which truth a file is held against; "" for one whose container is refused.
+/// Which truth a file is held against.
 std::string TruthOf(const std::string& stem) {
-  if (stem.ends_with("legacy_nonzip")) return "";
-  if (stem == "bf16" || stem == "fp16") return "truth_" + stem;
+  if (stem == "bf16" || stem.starts_with("fp16")) return "truth_" + stem.substr(0, 4);
   if (stem == "mixed_dtypes") return "truth_mixed";
   if (stem == "module_state_dict_with_metadata") return "truth_module";
   return "truth";
@@ -37,11 +35,6 @@ TEST(GoldenFormats, EveryContainerHoldsTheTruth) {
     const std::string stem = file.path().stem();
     SCOPED_TRACE(stem);
     ++files;
-    if (TruthOf(stem).empty()) {
-      EXPECT_TRUE(Refuses([&] { Checkpoint::Open(file.path()); },
-                          "is an old .pth, as torch wrote before version 1.6"));
-      continue;
-    }
     const auto truth = Checkpoint::Open(file.path().parent_path() / (TruthOf(stem) + ".safetensors"));
     const auto checkpoint = Checkpoint::Open(file.path());
     EXPECT_EQ(checkpoint->format(), "pth");
@@ -52,7 +45,7 @@ TEST(GoldenFormats, EveryContainerHoldsTheTruth) {
       ExpectSame(checkpoint->Load(entry.name), truth->Load(tied ? "emb.weight" : entry.name), entry.name);
     }
   }
-  EXPECT_GE(files, 12u);
+  EXPECT_GE(files, 13u);
 }
 
 TEST(GoldenFormats, EveryCheckpointOpensAndLoads) {
@@ -60,8 +53,7 @@ TEST(GoldenFormats, EveryCheckpointOpensAndLoads) {
   size_t files = 0;
   for (const auto& file : fs::recursive_directory_iterator(golden::Folder())) {
     const std::string name = file.path().filename();
-    if (!name.ends_with(".safetensors") && (!name.ends_with(".pth") || name.ends_with("legacy_nonzip.pth")))
-      continue;
+    if (!name.ends_with(".safetensors") && !name.ends_with(".pth")) continue;
     SCOPED_TRACE(file.path().string());
     const auto checkpoint = Checkpoint::Open(file.path());
     EXPECT_FALSE(checkpoint->entries().empty());
@@ -70,7 +62,7 @@ TEST(GoldenFormats, EveryCheckpointOpensAndLoads) {
     }
     ++files;
   }
-  EXPECT_GE(files, 40u);
+  EXPECT_GE(files, 42u);
 }
 
 // The same weights in both formats.

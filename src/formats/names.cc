@@ -1,0 +1,182 @@
+#include "formats/names.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+namespace linnet {
+namespace {
+
+constexpr int kMaxWrappers = 4;
+constexpr size_t kMaxDigits = 5;  // of a layer's number
+constexpr const char* kHeadSize = "rwkv7.wkv.head_size";
+constexpr const char* kRescaleEvery = "rwkv6.rescale_every_n_layers";
+
+/// What the wildcards of a pattern stand for.
+struct Captures {
+  std::string_view number, rest;
+};
+
+std::optional<Captures> Match(std::string_view pattern, std::string_view name) {
+  Captures captures;
+  size_t at = 0;
+  for (char c : pattern) {
+    if (c == '*') {
+      captures.rest = name.substr(at);
+      return captures.rest.empty() ? std::nullopt : std::optional(captures);
+    }
+    if (c == '#') {
+      const size_t end = std::min(name.find_first_not_of("0123456789", at), name.size());
+      captures.number = name.substr(std::min(at, name.size()), end - std::min(at, end));
+      if (captures.number.empty() || captures.number.size() > kMaxDigits) return std::nullopt;
+      at = end;
+    } else if (at >= name.size() || name[at++] != c) {
+      return std::nullopt;
+    }
+  }
+  return at == name.size() ? std::optional(captures) : std::nullopt;
+}
+
+std::string Filled(std::string_view pattern, const Captures& captures) {
+  std::string name;
+  for (char c : pattern) {
+    if (c == '#') {
+      name += captures.number;
+    } else if (c == '*') {
+      name += captures.rest;
+    } else {
+      name += c;
+    }
+  }
+  return name;
+}
+
+/// The whole number in the metadata; `otherwise` if it is not there.
+int64_t MetadataNumber(const Checkpoint& file, const std::string& key, int64_t otherwise) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) return otherwise;
+  int64_t number = 0;
+  const std::string& text = found->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  Check(error == std::errc() && end == text.data() + text.size() && number >= 0 && number <= INT32_MAX,
+        "{}: {} is '{}'; a whole number was expected", file.path().string(), key, text.substr(0, 40));
+  return number;
+}
+
+/// Completes a rule with what the file's metadata say.
+RelayoutStep StepOf(const NameRule& rule, const Captures& captures, const Checkpoint& file) {
+  RelayoutStep step{rule.how, rule.index, rule.count};
+  if (rule.how == Relayout::kHeads) {
+    step.count = MetadataNumber(file, kHeadSize, 0);
+    Check(step.count > 0, "{}: does not say how wide a head is: it has no {}", file.path().string(),
+          kHeadSize);
+  }
+  if (rule.how == Relayout::kTimesPowerOfTwo) {
+    // The converter divides by 2^(layer / every), and llama.cpp halves the sum of the layers every so many.
+    constexpr int64_t kMaxExponent = 64;
+    const int64_t every = MetadataNumber(file, kRescaleEvery, 0);
+    int64_t layer = 0;
+    std::from_chars(captures.number.data(), captures.number.data() + captures.number.size(), layer);
+    step.index = every > 0 ? std::min(layer / every, kMaxExponent) : 0;
+  }
+  return step;
+}
+
+class TranslatedCheckpoint final : public Checkpoint {
+ public:
+  TranslatedCheckpoint(std::unique_ptr<Checkpoint> file, const Dialect& dialect)
+      : Checkpoint(file->path(), file->file_bytes()), file_(std::move(file)), dialect_(dialect) {
+    metadata_ = file_->metadata();
+    vocabulary_ = file_->vocabulary();
+    for (const Entry& entry : file_->entries()) Translate(entry);
+    metadata_.erase(kRescaleEvery);  // these tensors are not
+  }
+
+  std::string format() const override { return file_->format(); }
+
+  Tensor Load(const std::string& name) const override {
+    const size_t i = IndexOf(name);
+    const Tensor stored = file_->Load(sources_[i].name);
+    const Tensor tensor = TensorAfter(sources_[i].step, stored, entries_[i]);
+    const bool is_copy = tensor.raw() != stored.raw() && sources_[i].step.how != Relayout::kPart;
+    if (is_copy) file_->Forget(sources_[i].name);
+    return tensor;
+  }
+
+  void Forget(const std::string& name) const override { file_->Forget(sources_[IndexOf(name)].name); }
+
+  std::string NameInFile(const std::string& name) const override {
+    if (Find(name) != nullptr) return file_->NameInFile(sources_[IndexOf(name)].name);
+    for (const NameRule& rule : dialect_.rules) {
+      const auto captures = Match(rule.published, name);
+      if (captures && !rule.published.empty()) return file_->NameInFile(Filled(rule.pattern, *captures));
+    }
+    return file_->NameInFile(name);
+  }
+
+ private:
+  struct Source {
+    std::string name;  // in file_
+    RelayoutStep step;
+  };
+
+  void Translate(const Entry& entry) {
+    const auto rule = std::ranges::find_if(dialect_.rules, [&](const NameRule& candidate) {
+      return Match(candidate.pattern, entry.name).has_value();
+    });
+    if (rule == dialect_.rules.end()) {
+      Check(dialect_.keeps_others, "{}: the tensor {} is none of {}", path_.string(),
+            file_->NameInFile(entry.name), dialect_.title);
+      return AddTranslated(entry, entry.name, {});
+    }
+    const Captures captures = *Match(rule->pattern, entry.name);
+    for (auto part = rule; part != dialect_.rules.end() && part->pattern == rule->pattern; ++part) {
+      if (part->published.empty()) continue;
+      AddTranslated(entry, Filled(part->published, captures), StepOf(*part, captures, *file_));
+    }
+  }
+
+  void AddTranslated(const Entry& entry, const std::string& published, const RelayoutStep& step) {
+    const std::string in_file = file_->NameInFile(entry.name);
+    Check(Find(published) == nullptr, "{}: {} and {} both stand for {}", path_.string(),
+          NameInFile(published), in_file, published);
+    Entry after = EntryAfter(step, entry, fmt::format("{}: the tensor {}", path_.string(), in_file));
+    after.name = published;
+    sources_.push_back({entry.name, step});
+    Add(std::move(after));
+  }
+
+  std::unique_ptr<Checkpoint> file_;
+  const Dialect& dialect_;
+  std::vector<Source> sources_;  // beside entries_
+};
+
+/// GGUF names its architecture; linnet reads two of llama.cpp's.
+void CheckGgufArchitecture(const Checkpoint& file) {
+  const auto found = file.metadata().find("general.architecture");
+  const std::string name = found == file.metadata().end() ? "" : found->second;
+  const bool is_hybrid = name == "rwkv6qwen2" || name == "arwkv7";
+  Check(!is_hybrid,
+        "{}: is of the architecture {}, RWKV's time mixing in the layers of a Qwen2, which linnet does "
+        "not run",
+        file.path().string(), name);
+  Check(name == "rwkv6" || name == "rwkv7",
+        "{}: is of the architecture '{}'; linnet reads rwkv6 and rwkv7 from GGUF", file.path().string(),
+        name.substr(0, 40));
+}
+
+}  // namespace
+
+std::unique_ptr<Checkpoint> WithPublishedNames(std::unique_ptr<Checkpoint> file) {
+  for (int i = 0; i < kMaxWrappers && WrappersDialect().is_spoken(*file); ++i) {
+    file = std::make_unique<TranslatedCheckpoint>(std::move(file), WrappersDialect());
+  }
+  if (file->format() == "gguf") CheckGgufArchitecture(*file);
+  for (const Dialect& dialect : Dialects()) {
+    if (dialect.is_spoken(*file)) return std::make_unique<TranslatedCheckpoint>(std::move(file), dialect);
+  }
+  return file;
+}
+
+}  // namespace linnet

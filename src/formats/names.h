@@ -1,0 +1,45 @@
+// Names: the one place where the tensors of other programs' files get the names and layouts of BlinkDL's
+// published checkpoints, which the models ask for.
+//
+// A file speaks one dialect, recognised by names that only that dialect has. A dialect is a table of rules
+// (formats/dialects.cc): a pattern, the published name, and what has to be done to the values.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "formats/checkpoint.h"
+#include "formats/relayout.h"
+
+namespace linnet {
+
+/// In patterns, '#' stands for a layer's number and a '*' at the end for whatever follows.
+struct NameRule {
+  std::string_view pattern;
+  std::string_view published;  // empty: a tensor that no computation uses, passed over
+  Relayout how = Relayout::kSame;
+  int index = 0, count = 0;  // of Relayout::kPart
+};
+
+struct Dialect {
+  std::string_view title;  // for messages
+  bool (*is_spoken)(const Checkpoint& file);
+  /// The first pattern that fits a name counts; rules that follow with the same pattern are for further
+  /// tensors made of it.
+  std::span<const NameRule> rules;
+  bool keeps_others;  // a name without a rule stays as it is; else it is an error
+};
+
+/// Names that a trainer's wrapper has put something in front of. May be nested.
+const Dialect& WrappersDialect();
+/// All others.
+std::span<const Dialect> Dialects();
+
+/// `file` under published names and in published layouts: itself if it has them already. Throws Error, naming
+/// the tensor as the file does, if a tensor has no place in its dialect, is not of the shape that it needs,
+/// or if two stand for the same.
+std::unique_ptr<Checkpoint> WithPublishedNames(std::unique_ptr<Checkpoint> file);
+
+}  // namespace linnet
