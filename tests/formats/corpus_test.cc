@@ -23,12 +23,24 @@ size_t RunAll(const std::string& folder, void (*entry)(std::span<const std::byte
 TEST(Corpus, Safetensors) { EXPECT_GT(RunAll("safetensors", FuzzSafetensors), 10u); }
 TEST(Corpus, Pth) { EXPECT_GT(RunAll("pth", FuzzPth), 5u); }
 TEST(Corpus, Pickle) { EXPECT_GT(RunAll("pickle", FuzzPickle), 10u); }
+TEST(Corpus, PthStream) { EXPECT_GT(RunAll("pth_stream", FuzzPthStream), 5u); }
+TEST(Corpus, Gguf) { EXPECT_GT(RunAll("gguf", FuzzGguf), 5u); }
+TEST(Corpus, RwkvCpp) { EXPECT_GT(RunAll("rwkv_cpp", FuzzRwkvCpp), 5u); }
+TEST(Corpus, Names) { EXPECT_GT(RunAll("names", FuzzNames), 5u); }
+TEST(Corpus, ShardIndex) { EXPECT_GT(RunAll("shard_index", FuzzShardIndex), 5u); }
 
 // The readers must throw nothing but Error, wherever a sound file is cut or a byte of it changed.
 TEST(Corpus, EveryCutAndEveryChangedByteOfASoundFile) {
   const std::filesystem::path corpus = LINNET_SOURCE_DIR "/tests/fuzz/corpus";
   const std::pair<std::string, void (*)(std::span<const std::byte>)> files[] = {
-      {"safetensors/all_dtypes", FuzzSafetensors}, {"pth/zip64", FuzzPth}, {"pickle/nested", FuzzPickle}};
+      {"safetensors/all_dtypes", FuzzSafetensors},
+      {"pth/zip64", FuzzPth},
+      {"pickle/nested", FuzzPickle},
+      {"pth_stream/sound", FuzzPthStream},
+      {"gguf/vocabulary", FuzzGguf},
+      {"rwkv_cpp/blocks", FuzzRwkvCpp},
+      {"names/wrapped", FuzzNames},
+      {"shard_index/sound", FuzzShardIndex}};
   for (const auto& [name, entry] : files) {
     const std::string sound = ReadFile(corpus / name);
     for (size_t i = 0; i < sound.size(); ++i) {

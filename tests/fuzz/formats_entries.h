@@ -8,9 +8,13 @@
 #include <string>
 
 #include "formats/checkpoint.h"
+#include "formats/gguf.h"
+#include "formats/names.h"
 #include "formats/pth.h"
 #include "formats/pth_builder.h"
+#include "formats/rwkv_cpp.h"
 #include "formats/safetensors.h"
+#include "formats/sharded.h"
 
 namespace linnet {
 
@@ -48,6 +52,34 @@ inline void FuzzSafetensors(std::span<const std::byte> input) {
 
 inline void FuzzPth(std::span<const std::byte> input) {
   FuzzReader([&] { return OpenPth(AsFile(input)); });
+}
+
+/// The input is what follows the magic number of an old .pth.
+inline void FuzzPthStream(std::span<const std::byte> input) {
+  const std::string file = pkl::Program(pkl::kStreamMagic) +
+                           std::string(reinterpret_cast<const char*>(input.data()), input.size());
+  FuzzReader([&] { return OpenPth(AsFile(std::as_bytes(std::span(file)))); });
+}
+
+inline void FuzzGguf(std::span<const std::byte> input) {
+  FuzzReader([&] { return OpenGguf(AsFile(input)); });
+  FuzzReader([&] { return WithPublishedNames(OpenGguf(AsFile(input))); });
+}
+
+inline void FuzzRwkvCpp(std::span<const std::byte> input) {
+  FuzzReader([&] { return WithPublishedNames(OpenRwkvCpp(AsFile(input))); });
+}
+
+/// The names of a safetensors file.
+inline void FuzzNames(std::span<const std::byte> input) {
+  FuzzReader([&] { return WithPublishedNames(OpenSafetensors(AsFile(input))); });
+}
+
+inline void FuzzShardIndex(std::span<const std::byte> input) {
+  try {
+    ReadShardIndex(AsFile(input));
+  } catch (const Error&) {
+  }
 }
 
 /// The input is a pickle; it gets a sound archive with two storages of 64 bytes around it.

@@ -1,4 +1,6 @@
 // Writes the fuzzers' seeds: small files, sound ones and ones broken in one place each.   make_corpus FOLDER
+#include "fuzz/make_corpus.h"
+
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
@@ -7,14 +9,15 @@
 #include "formats/safetensors.h"
 
 namespace linnet {
-namespace {
-
-using std::string_literals::operator""s;
 
 void Save(const std::filesystem::path& folder, const std::string& name, const std::string& text) {
   std::filesystem::create_directories(folder);
   WriteFile(folder / name, text);
 }
+
+namespace {
+
+using std::string_literals::operator""s;
 
 Tensor Counting(const Shape& shape, DType dtype) {
   const Tensor tensor = Tensor::Empty(shape, dtype);
@@ -121,6 +124,22 @@ void MakePth(const std::filesystem::path& folder) {
   Save(folder, "missing_storage", Pth(pkl::Dict({{"a", SmallTensor()}}), {}));
 }
 
+void MakePthStream(const std::filesystem::path& folder) {
+  const std::string storage = pkl::StreamStorage("FloatStorage", "0", 4);
+  const std::string value = pkl::OrderedDict({{"a", pkl::Tensor(storage, 0, {2, 2}, {1, 2})}});
+  const std::string values = Values<float>({1, 2, 3, 4});
+  const size_t magic = pkl::Program(pkl::kStreamMagic).size();
+  const auto save = [&](const std::string& name, const std::string& file) {
+    Save(folder, name, file.substr(magic));
+  };
+  save("sound", PthStream(value, {{"0", 4, values}}));
+  save("other_version", PthStream(value, {{"0", 4, values}}, {.version = 1000}));
+  save("big_endian", PthStream(value, {{"0", 4, values}}, {.little_endian = "\x89"}));
+  save("huge_storage", PthStream(value, {{"0", UINT64_MAX / 2, values}}));
+  save("no_storage", PthStream(value, {}));
+  save("storage_twice", PthStream(value, {{"0", 4, values}, {"0", 4, values}}));
+}
+
 }  // namespace
 }  // namespace linnet
 
@@ -132,6 +151,8 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   linnet::MakeSafetensors(folder / "safetensors");
   linnet::MakePth(folder / "pth");
+  linnet::MakePthStream(folder / "pth_stream");
+  linnet::MakeModels(folder);
   for (const auto& [name, value] : linnet::Pickles()) {
     linnet::Save(folder / "pickle", name, linnet::pkl::Program(value));
   }
