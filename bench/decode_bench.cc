@@ -23,7 +23,7 @@ class NullBackend final : public Backend {
   void ScatterAdd(const Tensor&, std::span<const int>, const Tensor&) override {}
   void SplitColumns(const Tensor&, const Tensor&) override {}
   void JoinColumns(const Tensor&, const Tensor&) override {}
-  void Project(const Tensor&, const Tensor&, bool, const Tensor&) override {}
+  void Project(std::span<const Projection>) override {}
   void MatMul(const Tensor&, bool, const Tensor&, bool, const Tensor&, bool) override {}
   void BiasActivate(const Tensor&, Activation, const Tensor&) override {}
   void ActivateBackward(const Tensor&, const Tensor&, Activation, const Tensor&) override {}
@@ -35,6 +35,9 @@ class NullBackend final : public Backend {
   void Gate(const Tensor&, const Tensor&, GateKind, const Tensor&) override {}
   void GateBackward(const Tensor&, const Tensor&, GateKind, const Tensor&, const Tensor&,
                     const Tensor&) override {}
+  void RowMatMul(const Tensor&, const Tensor&, const Tensor&) override {}
+  void RowMatMulBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) override {
+  }
   void GroupNorm(const Tensor&, const Tensor&, const Tensor&, int, float, const Tensor&, const Tensor&,
                  const Tensor&) override {}
   void GroupNormBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
@@ -59,6 +62,11 @@ class NullBackend final : public Backend {
   int Wkv7Snapshots(const Sequences&) const override { return 0; }
   void Wkv7Backward(const Wkv7Inputs&, const Wkv7Saved&, const Sequences&, int, const Tensor&, const Tensor&,
                     const Wkv7Inputs&, const Tensor&) override {}
+  void AttentionForward(const AttentionInputs&, const Sequences&, std::span<const int>, SoftCap,
+                        const AttentionCache&, const Tensor&) override {}
+  void AttentionBackward(const Tensor&, const Sequences&, std::span<const int>, SoftCap, const Tensor&,
+                         const Tensor&, const Tensor&, const Tensor&, const AttentionInputs&,
+                         const AttentionInputs&, const AttentionInputs&) override {}
   void MakeKeys(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int, const Tensor&, const Tensor&,
                 const Tensor&, const Tensor&) override {}
   void MakeKeysBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,

@@ -2,6 +2,7 @@
 // (512 rows) against the GEMM peak, all measured in turns in one run.
 //
 //   products_bench [--width 2048] [--megabytes 512] [--rounds 7]
+#include <array>
 #include <cstdio>
 #include <cstring>
 
@@ -41,7 +42,7 @@ double Product(const Tensor& weight, Dim rows) {
   const DType type = weight.dtype() == DType::kF32 ? DType::kF32 : DType::kBf16;
   const Tensor x = Tensor::Empty({rows, weight.dim(1)}, type), y = Tensor::Empty({rows, weight.dim(0)});
   Backend::For(Device::kCpu).Convert(RandomTensor(x.shape(), 2), x);
-  return Seconds([&] { Backend::For(Device::kCpu).Project(x, weight, true, y); });
+  return Seconds([&] { Backend::For(Device::kCpu).Project(std::array{Projection{x, weight, true, y}}); });
 }
 
 nlohmann::json Run(Dim width, Dim megabytes, int rounds) {

@@ -25,6 +25,13 @@ enum class GateKind { kSigmoid, kSilu, kPlain };
 /// h' + (h - h') mix (RWKV-4 and 5).
 enum class MixShare { kPrevious, kNow };
 
+/// One product with a weight matrix: x [N, in], w [out, in] if `out_in`, else [in, out]; y [N, out].
+struct Projection {
+  Tensor x, w;
+  bool out_in;
+  Tensor y;
+};
+
 /// Inputs of the WKV-4 recurrence: k, v [N, C]; w [C], the logarithm of the decay's rate; u [C], the bonus of
 /// the present token.
 struct Wkv4Inputs {
@@ -106,11 +113,11 @@ class Backend {
 
   // -- Dense products
   // ------------------------------------------------------------------------------------------------
-  /// y = x W: W is [out, in] if `out_in`, else [in, out]. x and W are both f32, or x is bf16 and W of any
-  /// other real type, which counts as its values rounded to bf16 (those of an f16 [in, out], as they are);
-  /// products are summed in float32, y is f32. A row of y is the same to the bit whatever other rows there
-  /// are.
-  virtual void Project(const Tensor& x, const Tensor& w, bool out_in, const Tensor& y) = 0;
+  /// For each of `products`, which do not depend on each other: y = x W, where x and W are both f32, or x is
+  /// bf16 and W of any other real type, which counts as its values rounded to bf16 (those of an f16 [in,
+  /// out], as they are); sums are float32, y is f32. A row of y is the same to the bit whatever other rows
+  /// there are.
+  virtual void Project(std::span<const Projection> products) = 0;
   /// c = op(a) op(b), or c += where `accumulate`; op transposes where the flag says so. a and b are both f32,
   /// or a is bf16 and b of any other real type, which counts as its values rounded to bf16; c [M, N] is f32.
   virtual void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,

@@ -50,8 +50,8 @@ class MatrixStateMix {
   };
   Tensor operator()(const Mixed& in, const Tensor& w, const Tensor& u, const Batch& batch,
                     const State& state) const {
-    const Tensor r = ops::Linear(in.r, receptance_), k = ops::Linear(in.k, key_),
-                 v = ops::Linear(in.v, value_);
+    const auto rkv = ops::Linears({{in.r, receptance_}, {in.k, key_}, {in.v, value_}});
+    const Tensor &r = rkv[0], &k = rkv[1], &v = rkv[2];
     Tensor y = ops::Wkv6({r, k, v, w, u}, batch, state[wkv_], heads_);
     y = ops::GroupNorm(y, norm_weight_, norm_bias_, heads_, 64e-5f);
     if (gate_) y = ops::Gate(y, ops::Linear(in.g, gate_), GateKind::kSilu);

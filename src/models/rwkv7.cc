@@ -84,15 +84,21 @@ Tensor Rwkv7TimeMix::operator()(const Tensor& x, Tensor& v_first, const Batch& b
   const auto in = ops::ShiftMix(x, mix_, batch, state[shift_]);
   const Tensor &xr = in[0], &xw = in[1], &xk = in[2], &xv = in[3], &xa = in[4], &xg = in[5];
 
-  const Tensor r = ops::Linear(xr, receptance_);
-  const Tensor w = decay_(xw, Act::kTanh);
-  const Tensor k = ops::Linear(xk, key_);
-  Tensor v = ops::Linear(xv, value_);
-  const Tensor a = rate_(xa, Act::kNone, Act::kSigmoid);
-  const Tensor g = gate_(xg, Act::kSigmoid);
+  // All products with the input at once, then all second halves of the low-rank maps.
+  std::vector<ops::Product> of_input = {{xr, receptance_}, {xk, key_},
+                                        {xv, value_},      decay_.Down(xw, Act::kTanh),
+                                        rate_.Down(xa),    gate_.Down(xg, Act::kSigmoid)};
+  if (residual_) of_input.push_back(residual_->Down(xv));
+  const auto first = ops::Linears(of_input);
+  std::vector<ops::Product> of_first = {decay_.Up(first[3]), rate_.Up(first[4], Act::kSigmoid),
+                                        gate_.Up(first[5])};
+  if (residual_) of_first.push_back(residual_->Up(first[6], Act::kSigmoid));
+  const auto second = ops::Linears(of_first);
+  const Tensor &r = first[0], &k = first[1], &w = second[0], &a = second[1], &g = second[2];
 
+  Tensor v = first[2];
   if (residual_) {
-    v = ops::Lerp(v, v_first, (*residual_)(xv, Act::kNone, Act::kSigmoid));
+    v = ops::Lerp(v, v_first, second[3]);
   } else {
     v_first = v;
   }

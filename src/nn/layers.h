@@ -19,8 +19,14 @@ struct Norm {
 struct LowRank {
   Tensor down, up, offset;
   Tensor operator()(const Tensor& x, ops::Act f, ops::Act g = ops::Act::kNone) const {
-    constexpr auto kInOut = ops::WeightLayout::kInOut;
-    return ops::Linear(ops::Linear(x, down, {}, f, kInOut), up, offset, g, kInOut);
+    return ops::Linears({Up(ops::Linears({Down(x, f)})[0], g)})[0];
+  }
+  /// Its halves, for those who compute several maps together.
+  ops::Product Down(const Tensor& x, ops::Act f = ops::Act::kNone) const {
+    return {x, down, {}, f, ops::WeightLayout::kInOut};
+  }
+  ops::Product Up(const Tensor& z, ops::Act g = ops::Act::kNone) const {
+    return {z, up, offset, g, ops::WeightLayout::kInOut};
   }
 };
 

@@ -17,43 +17,62 @@ void CheckLinear(const Tensor& x, const Tensor& weight, const Tensor& bias, Dim 
         bias ? bias.size() : 0, out);
 }
 
+/// What Backward does for y = act(x W + bias), where `rounded` is x as it was multiplied.
+void Record(Tape* tape, const Product& p, const Tensor& rounded, const Tensor& y) {
+  Backend& backend = BackendOf(p.x);
+  const bool out_in = p.layout == WeightLayout::kOutIn;
+  tape->Record([=, &backend, weight = p.weight, act = p.act, gx = GradientOf(p.x), gb = GradientOf(p.bias),
+                gw = GradientOf(p.weight), gy = y.Track(), y = p.act == Act::kNone ? Tensor() : y,
+                x_shape = p.x.shape(), bias_shape = p.bias ? p.bias.shape() : Shape()] {
+    if (!gy->value) return;
+    Tensor dz = gy->value;
+    if (act != Act::kNone) {
+      dz = Tensor::Empty(dz.shape());
+      backend.ActivateBackward(y, gy->value, act, dz);
+    }
+    if (gb) backend.SumRows(dz, Accumulator(gb, bias_shape));
+    const Tensor dz_rounded = ForProductWith(weight, dz);
+    if (gw) {
+      const bool add = static_cast<bool>(gw->value);
+      const Tensor dw = add ? Accumulator(gw, weight.shape()) : Tensor::Empty(weight.shape());
+      backend.MatMul(out_in ? dz_rounded : rounded, true, out_in ? rounded : dz_rounded, false, dw, add);
+      if (!add) Accumulate(gw, dw);
+    }
+    if (gx) {
+      const Tensor dx = Tensor::Empty(x_shape);
+      backend.MatMul(dz_rounded, false, weight, !out_in, dx, false);
+      Accumulate(gx, dx);
+    }
+  });
+}
+
 }  // namespace
 
-Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Act act, WeightLayout layout) {
-  const bool out_in = layout == WeightLayout::kOutIn;
-  const Dim in = weight.dim(out_in ? 1 : 0), out = weight.dim(out_in ? 0 : 1);
-  CheckLinear(x, weight, bias, in, out);
-  Backend& backend = BackendOf(x);
-  const Tensor rounded = ForProductWith(weight, x);
-  const Tensor y = Tensor::Empty({x.dim(0), out});
-  backend.Project(rounded, weight, out_in, y);
-  if (bias || act != Act::kNone) backend.BiasActivate(bias, act, y);
-
-  if (Tape* tape = Tape::For(x, weight, bias)) {
-    tape->Record([=, &backend, gx = GradientOf(x), gb = GradientOf(bias), gw = GradientOf(weight),
-                  gy = y.Track(), y = act == Act::kNone ? Tensor() : y, x_shape = x.shape()] {
-      if (!gy->value) return;
-      Tensor dz = gy->value;
-      if (act != Act::kNone) {
-        dz = Tensor::Empty(dz.shape());
-        backend.ActivateBackward(y, gy->value, act, dz);
-      }
-      if (gb) backend.SumRows(dz, Accumulator(gb, bias.shape()));
-      const Tensor dz_rounded = ForProductWith(weight, dz);
-      if (gw) {
-        const bool add = static_cast<bool>(gw->value);
-        const Tensor dw = add ? Accumulator(gw, weight.shape()) : Tensor::Empty(weight.shape());
-        backend.MatMul(out_in ? dz_rounded : rounded, true, out_in ? rounded : dz_rounded, false, dw, add);
-        if (!add) Accumulate(gw, dw);
-      }
-      if (gx) {
-        const Tensor dx = Tensor::Empty(x_shape);
-        backend.MatMul(dz_rounded, false, weight, !out_in, dx, false);
-        Accumulate(gx, dx);
-      }
-    });
+std::vector<Tensor> Linears(const std::vector<Product>& products) {
+  std::vector<Projection> projections;
+  for (const Product& p : products) {
+    const bool out_in = p.layout == WeightLayout::kOutIn;
+    const Dim in = p.weight.dim(out_in ? 1 : 0), out = p.weight.dim(out_in ? 0 : 1);
+    CheckLinear(p.x, p.weight, p.bias, in, out);
+    projections.push_back(
+        {ForProductWith(p.weight, p.x), p.weight, out_in, Tensor::Empty({p.x.dim(0), out})});
   }
-  return y;
+  if (products.empty()) return {};
+  Backend& backend = BackendOf(products[0].x);
+  backend.Project(projections);
+  std::vector<Tensor> ys;
+  for (size_t i = 0; i < products.size(); ++i) {
+    const Product& p = products[i];
+    const Tensor& y = projections[i].y;
+    if (p.bias || p.act != Act::kNone) backend.BiasActivate(p.bias, p.act, y);
+    if (Tape* tape = Tape::For(p.x, p.weight, p.bias)) Record(tape, p, projections[i].x, y);
+    ys.push_back(y);
+  }
+  return ys;
+}
+
+Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Act act, WeightLayout layout) {
+  return Linears({{x, weight, bias, act, layout}})[0];
 }
 
 }  // namespace linnet::ops

@@ -1,5 +1,6 @@
 // Cross entropy over a large vocabulary, a chunk of rows at a time.
 #include <algorithm>
+#include <array>
 
 #include "ops/internal.h"
 #include "ops/ops.h"
@@ -45,7 +46,7 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
   for (Dim begin = 0; begin < rows; begin += chunk) {
     const Dim end = std::min(rows, begin + chunk);
     const Tensor part = Slice(rounded, begin, end), logits = Tensor::Empty({end - begin, vocab});
-    backend.Project(part, head, true, logits);
+    backend.Project(std::array{Projection{part, head, true, logits}});
     total += backend.SoftmaxLoss(logits, targets.subspan(begin, end - begin), tape != nullptr, scale,
                                  options.l2_wrap * scale);
     if (tape == nullptr) continue;

@@ -32,6 +32,15 @@ Tensor Rows(const Tensor& x, std::span<const int> rows);
 /// rounded to bf16 for their product, which is summed in float32. Gradients of weights are float32.
 Tensor Linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Act act = Act::kNone,
               WeightLayout layout = WeightLayout::kOutIn);
+/// The arguments of a Linear.
+struct Product {
+  Tensor x, weight, bias = {};
+  Act act = Act::kNone;
+  WeightLayout layout = WeightLayout::kOutIn;
+};
+/// Several that do not depend on each other, at once: a single row is a matter of how fast weights are read,
+/// and there are fewer moments in which none is.
+std::vector<Tensor> Linears(const std::vector<Product>& products);
 Tensor Add(const Tensor& a, const Tensor& b);
 /// a + (b - a) m
 Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m);

@@ -1,9 +1,8 @@
 // Products with weights of every type, against sums in double precision of what the weights decode to, one
 // value at a time; and the promise that a row's result is the same to the bit in any batch.
-#include "kernels/cpu/products.h"
-
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/parallel.h"
@@ -39,6 +38,15 @@ std::vector<double> Values(const Tensor& x, bool rounded) {
     result[i] = rounded ? ToFloat(ToBf16(values.data()[i])) : values.data()[i];
   }
   return result;
+}
+
+/// c = a b^T
+void RowProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
+  Backend::For(Device::kCpu).Project(std::array{Projection{a, b, true, c}});
+}
+/// c = a b
+void ColumnProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
+  Backend::For(Device::kCpu).Project(std::array{Projection{a, b, false, c}});
 }
 
 struct Case {
@@ -139,6 +147,15 @@ TEST(Products, OfARowAreTheSameToTheBitInAnyBatch) {
       }
     }
   }
+}
+
+TEST(Products, AskedForTogetherAreThoseAskedForOneByOne) {
+  const Case wide = MakeCase(DType::kBf16, 3, 3000, 64, false), low = MakeCase(DType::kF32, 5, 70, 96, true),
+             blocks = MakeCase(DType::kQ4_0, 1, 40, 512, false);
+  Backend::For(Device::kCpu)
+      .Project(std::array{Projection{wide.a, wide.b, true, wide.c}, Projection{low.a, low.b, false, low.c},
+                          Projection{blocks.a, blocks.b, true, blocks.c}});
+  for (const Case* c : {&wide, &low, &blocks}) CheckCase(*c);
 }
 
 TEST(RowProducts, ReadBlocksAtOddAddresses) {

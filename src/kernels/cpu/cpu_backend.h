@@ -15,7 +15,7 @@ class CpuBackend final : public Backend {
   void SplitColumns(const Tensor& x, const Tensor& parts) override;
   void JoinColumns(const Tensor& parts, const Tensor& x) override;
 
-  void Project(const Tensor& x, const Tensor& w, bool out_in, const Tensor& y) override;
+  void Project(std::span<const Projection> products) override;
   void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& c,
               bool accumulate) override;
   void BiasActivate(const Tensor& bias, Activation act, const Tensor& y) override;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <vector>
 
 #include "base/parallel.h"
@@ -136,14 +137,39 @@ struct Product {
   }
 };
 
-/// Calls run(begin, end) for ranges of the n columns whose weights have `bytes` bytes. There are more ranges
-/// than threads, as cores that share a memory are not equally fast at all times.
-template <class Run>
-void ForColumns(int64_t n, int64_t unit, int64_t bytes, const Run& run) {
-  const int64_t units = (n + unit - 1) / unit;
-  const int parts = Threads() == 1 ? 1 : static_cast<int>(std::clamp<int64_t>(bytes / kGrainBytes, 1, units));
-  ParallelParts(units, parts,
-                [&](int, int64_t begin, int64_t end) { run(begin * unit, std::min(n, end * unit)); });
+/// A product cut into ranges of columns.
+struct Columns {
+  int64_t n, unit;  // a range is some whole units of columns
+  int parts;
+  std::function<void(int64_t begin, int64_t end)> run;
+
+  /// There are more parts than threads, as cores that share a memory are not equally fast at all times.
+  Columns(int64_t n, int64_t unit, int64_t bytes, std::function<void(int64_t, int64_t)> run)
+      : n(n),
+        unit(unit),
+        parts(static_cast<int>(std::clamp<int64_t>(bytes / kGrainBytes, 1, (n + unit - 1) / unit))),
+        run(std::move(run)) {}
+
+  void RunPart(int part) const {
+    const int64_t units = (n + unit - 1) / unit;
+    run(units * part / parts * unit, std::min(n, units * (part + 1) / parts * unit));
+  }
+};
+
+/// Runs all parts of all products.
+void RunAll(std::span<const Columns> products) {
+  int parts = 0;
+  for (const Columns& product : products) parts += product.parts;
+  ParallelParts(parts, Threads() == 1 ? 1 : parts, [&](int, int64_t begin, int64_t end) {
+    int first = 0;
+    for (const Columns& product : products) {
+      for (int64_t part = std::max<int64_t>(begin, first);
+           part < std::min<int64_t>(end, first + product.parts); ++part) {
+        product.RunPart(static_cast<int>(part - first));
+      }
+      first += product.parts;
+    }
+  });
 }
 
 /// `a` with its rows padded by zeros to `k` elements.
@@ -158,45 +184,47 @@ Tensor Padded(const Tensor& a, int64_t m, int64_t k) {
 }
 
 template <class T>
-void MultiplyRows(const Tensor& a, const Rows& b, const Tensor& c) {
+Columns MultiplyRows(const Tensor& a, const Rows& b, const Tensor& c) {
   const int64_t m = c.dim(0), n = c.dim(1), k = RoundUp(b.k, kTileStep);
   const Tensor padded = k == b.k ? a : Padded(a, m, k);
   const Product<T> product{padded.data<T>(), m, k, b, c.data(), n, b.type == kDTypeOf<T> && k == b.k};
-  ForColumns(n, kColumnUnit, n * b.bytes, [&](int64_t begin, int64_t end) { product.Run(begin, end); });
+  const int64_t unit = m <= kTileMostRows ? kColumnUnit : kMostPanelColumns;
+  return {n, unit, n * b.bytes, [padded, product](int64_t begin, int64_t end) { product.Run(begin, end); }};
 }
 
 /// One row of a times rows that are unpacked in registers.
-void MultiplyRow(const Bf16* a, const Rows& b, float* c, int64_t n) {
-  ForColumns(n, kColumnUnit, n * b.bytes, [&](int64_t begin, int64_t end) {
-    MultiplyRowAvx512(b.type, b.At(begin), b.bytes, b.k, a, c + begin, end - begin);
-  });
+Columns MultiplyRow(const Tensor& a, const Rows& b, const Tensor& c) {
+  return {c.dim(1), kColumnUnit, c.dim(1) * b.bytes, [a, b, c](int64_t begin, int64_t end) {
+            MultiplyRowAvx512(b.type, b.At(begin), b.bytes, b.k, a.data<Bf16>(), c.data() + begin,
+                              end - begin);
+          }};
 }
 
-}  // namespace
-
-void RowProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
+Columns RowProduct(const Tensor& a, const Tensor& b, const Tensor& c) {
   const Rows rows(b);
-  if (rows.type == DType::kF32) {
-    MultiplyRows<float>(a, rows, c);
-  } else if (c.dim(0) == 1 && Avx512() && rows.k % kTileStep == 0) {
-    MultiplyRow(a.data<Bf16>(), rows, c.data(), c.dim(1));
-  } else {
-    MultiplyRows<Bf16>(a, rows, c);
-  }
+  if (rows.type == DType::kF32) return MultiplyRows<float>(a, rows, c);
+  if (c.dim(0) == 1 && Avx512() && rows.k % kTileStep == 0) return MultiplyRow(a, rows, c);
+  return MultiplyRows<Bf16>(a, rows, c);
 }
 
-void ColumnProducts(const Tensor& a, const Tensor& b, const Tensor& c) {
+Columns ColumnProduct(const Tensor& a, const Tensor& b, const Tensor& c) {
   Tensor values = a;
   if (a.dtype() != DType::kF32) {
     values = Tensor::Empty(a.shape());
     Backend::For(a.device()).Convert(a, values);
   }
-  ForColumns(b.dim(1), kWideColumnUnit, static_cast<int64_t>(b.bytes()),
-             [&](int64_t begin, int64_t end) { MultiplyColumns(values.data(), b, c, begin, end); });
+  return {b.dim(1), kWideColumnUnit, static_cast<int64_t>(b.bytes()),
+          [values, b, c](int64_t begin, int64_t end) { MultiplyColumns(values.data(), b, c, begin, end); }};
 }
 
-void CpuBackend::Project(const Tensor& x, const Tensor& w, bool out_in, const Tensor& y) {
-  return out_in ? RowProducts(x, w, y) : ColumnProducts(x, w, y);
+}  // namespace
+
+void CpuBackend::Project(std::span<const Projection> products) {
+  std::vector<Columns> columns;
+  for (const Projection& p : products) {
+    columns.push_back(p.out_in ? RowProduct(p.x, p.w, p.y) : ColumnProduct(p.x, p.w, p.y));
+  }
+  RunAll(columns);
 }
 
 }  // namespace linnet

@@ -1,4 +1,5 @@
-// Products with weight matrices, for any number of rows on the left: one for decoding, hundreds for a prompt.
+// Products with weight matrices (Backend::Project), for any number of rows on the left: one for decoding,
+// hundreds for a prompt. This is what stands between the loops of products.cc and the kernels of a target.
 //
 // Every element of the result is summed in one fixed order, whatever the number of rows and threads: a row's
 // result is the same to the bit alone and in any batch. A kernel holds a tile of 4 columns by up to 6 rows of
@@ -12,14 +13,6 @@
 #include "tensor/tensor.h"
 
 namespace linnet {
-
-/// c [M, N] = a [M, K] b^T; b [N, K]. a and b are f32, or a is bf16 and b any other real type. c is f32.
-void RowProducts(const Tensor& a, const Tensor& b, const Tensor& c);
-
-/// c [M, N] = a [M, K] b; b [K, N], f32 with an a in f32, bf16 or f16 with one in bf16. c is f32.
-void ColumnProducts(const Tensor& a, const Tensor& b, const Tensor& c);
-
-// -- Between the driver (products.cc) and the kernels of a target
 
 inline constexpr int kTileColumns = 4, kTileMostRows = 6;
 /// K is a multiple of this for the kernels; the driver pads.
@@ -44,7 +37,7 @@ inline constexpr int64_t kTileSums = kTileColumns * kTileMostRows * 16;
 /// On any CPU (products_simd.cc).
 void MultiplyTile(const ProductTile<float>& tile);
 void MultiplyTile(const ProductTile<Bf16>& tile);
-/// Columns [begin, end) of ColumnProducts, with a's values in float32.
+/// Columns [begin, end) of c = a b, b [K, N] of f32, bf16 or f16, with a's values in float32.
 void MultiplyColumns(const float* a, const Tensor& b, const Tensor& c, int64_t begin, int64_t end);
 
 /// With AVX-512 and its bf16 instructions (products_avx512.cc); to be called only where that is the CPU.
