@@ -88,9 +88,7 @@ void RunChat(CommandOptions& options) {
         "chat needs a model: `./run` trains a small one in a minute, and `linnet chat "
         "out/run/model.safetensors` talks to it");
   const LoadedModel model = options.model.Load();
-  const auto named = model.metadata.find("tokenizer");
-  const auto tokenizer =
-      TokenizerOf(options.model.path, named == model.metadata.end() ? "" : named->second, model.vocab());
+  const auto tokenizer = options.model.OpenTokenizer(model);
   const ChatSettings settings = SettingsFor(options, model, *tokenizer);
   const bool terminal = settings.output == ChatOutput::kTerminal;
   std::optional<Snapshot> start;

@@ -13,5 +13,6 @@ void AddLogits(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddBench(CLI::App& app);
 void AddState(CLI::App& app);
+void AddTokenize(CLI::App& app);
 
 }  // namespace linnet

@@ -97,9 +97,7 @@ void PrintJson(const std::string& text, const Generation& result, uint64_t seed)
 
 void RunGenerate(CommandOptions& options) {
   const LoadedModel model = options.model.Load();
-  const auto named = model.metadata.find("tokenizer");
-  const auto tokenizer =
-      TokenizerOf(options.model.path, named == model.metadata.end() ? "" : named->second, model.vocab());
+  const auto tokenizer = options.model.OpenTokenizer(model);
   const std::string prompt = ReadPrompt(options);
   std::vector<int> tokens = tokenizer->Encode(prompt);
   options.sampling.ChooseSeed();

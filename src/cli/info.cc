@@ -9,9 +9,9 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "nn/model.h"
-#include "text/tokenizer.h"
 
 namespace linnet {
 namespace {
@@ -75,8 +75,8 @@ void AddModel(const LoadedModel& model, Json& info) {
   info["state_bytes"] = model.NewState(1).slot_bytes();
   if (model.metadata.contains("tokenizer")) return;
   try {
-    info["tokenizer"] = TokenizerOf(info["file"], "", model.vocab())->name();
-  } catch (const Error&) {  // of no known size: then there is none to name
+    info["tokenizer"] = OpenTokenizer(model, info["file"])->name();
+  } catch (const Error&) {  // then there is none to name
   }
 }
 

@@ -75,24 +75,9 @@ void WriteJsonRow(std::span<const float> row, bool first) {
   Write(buffer);
 }
 
-/// Bytes as people read them: text as it is, anything else escaped.
-std::string Readable(const std::string& bytes) {
-  Utf8Stream stream(Utf8Stream::Mode::kTerminal);
-  std::string text = stream.Push(bytes);
-  text += stream.Finish();
-  const bool is_text = text == bytes && text.find_first_of("\t\r\n") == std::string::npos;
-  if (is_text) return text;
-  std::string escaped;
-  for (unsigned char c : bytes) {
-    const bool plain = c >= ' ' && c <= '~' && c != '\\';
-    escaped += plain ? std::string(1, static_cast<char>(c)) : fmt::format("\\x{:02x}", c);
-  }
-  return escaped;
-}
-
-/// A token as people read it; just its number if the model's tokenizer is not known.
+/// A token as people read it; just its number if the tokenizer is not known or does not know it.
 std::string Shown(const Tokenizer* tokenizer, int token) {
-  if (tokenizer == nullptr) return fmt::format("{}", token);
+  if (tokenizer == nullptr || token >= tokenizer->vocab()) return fmt::format("{}", token);
   return fmt::format("{} '{}'", token, Readable(tokenizer->Decode({&token, 1})));
 }
 
@@ -115,11 +100,11 @@ void WriteReadableRow(std::span<const float> row, size_t position, int token, co
   }
 }
 
-std::unique_ptr<Tokenizer> KnownTokenizer(const LoadedModel& model, const std::string& path) {
-  const auto named = model.metadata.find("tokenizer");
+std::unique_ptr<Tokenizer> KnownTokenizer(const LoadedModel& model, const ModelOptions& options) {
   try {
-    return TokenizerOf(path, named == model.metadata.end() ? "" : named->second, model.vocab());
+    return options.OpenTokenizer(model);
   } catch (const Error&) {
+    if (!options.tokenizer.empty()) throw;
     return nullptr;  // ids are all that this command needs
   }
 }
@@ -156,7 +141,7 @@ void RunLogits(const LogitsOptions& options) {
   const LoadedModel model = options.model.Load();
   const std::vector<int> tokens = ReadTokens(options.tokens, model.vocab());
   if (!options.json) {
-    const auto tokenizer = KnownTokenizer(model, options.model.path);
+    const auto tokenizer = KnownTokenizer(model, options.model);
     ForEachRow(model, tokens, options.all, [&](size_t position, std::span<const float> row) {
       WriteReadableRow(row, position, tokens[position], tokenizer.get());
     });

@@ -40,6 +40,7 @@ int Run(int argc, char** argv) {
   AddInfo(app);
   AddBench(app);
   AddState(app);
+  AddTokenize(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "cli/terminal.h"
+#include "text/tokenizer_of.h"
 
 namespace linnet {
 
@@ -17,6 +18,11 @@ void ModelOptions::AddTo(CLI::App& command) {
                   "are bf16")
       ->check(CLI::IsMember({"fp32", "default"}))
       ->capture_default_str();
+  command
+      .add_option(
+          "--tokenizer,--vocab", tokenizer,
+          "bytes, world, 20B, or a vocabulary file; if not given, the one in or near the model's file")
+      ->type_name("FILE");
   command.add_option("--threads", threads, "Threads; one a physical core if not given")
       ->check(CLI::Range(1, 4096));
   command
@@ -46,6 +52,20 @@ Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const To
   ReadSnapshotResult result = ReadSnapshot(path, model, tokenizer.name());
   if (!result.warning.empty()) fmt::print(stderr, "linnet: {}\n", result.warning);
   return std::move(result.snapshot);
+}
+
+std::unique_ptr<Tokenizer> ModelOptions::OpenTokenizer(const LoadedModel& model) const {
+  return linnet::OpenTokenizer(model, path, tokenizer);
+}
+
+std::unique_ptr<Tokenizer> OpenTokenizer(const LoadedModel& model, const std::string& path,
+                                         const std::string& wanted) {
+  const auto named = model.metadata.find("tokenizer");
+  return TokenizerOf({.model = path,
+                      .vocab = model.vocab(),
+                      .wanted = wanted,
+                      .named = named == model.metadata.end() ? "" : named->second,
+                      .tokens = model.vocabulary});
 }
 
 void Progress::Update(int64_t done, int64_t total) {

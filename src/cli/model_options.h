@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "nn/model.h"
@@ -16,18 +17,27 @@ namespace linnet {
 struct ModelOptions {
   std::string path;
   std::string precision = "default";
-  int threads = 0;  // 0: one a physical core
-  Dim context = 0;  // tokens that attention remembers; 0: as many as the architecture does by itself
+  std::string tokenizer;  // name or file; empty: the one that belongs to the model
+  int threads = 0;        // 0: one a physical core
+  Dim context = 0;        // tokens that attention remembers; 0: as many as the architecture does by itself
 
   void AddTo(CLI::App& command);
   /// Sets the threads; says so on stderr if there are fewer cores than were asked for.
   void ApplyThreads() const;
   /// Sets the threads and loads the model.
   LoadedModel Load() const;
+  /// The tokenizer asked for, or else the model's own.
+  std::unique_ptr<Tokenizer> OpenTokenizer(const LoadedModel& model) const;
 };
 
 /// The state in a file, to go on from (--state-in). Says on stderr what the user should know about it.
 Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const Tokenizer& tokenizer);
+
+/// The tokenizer of a model that was loaded from `path` (see TokenizerOf): `wanted`, a name or a file, or, if
+/// that is empty, the one that is in the model's file or lies around it. Throws Error if there is none that
+/// fits.
+std::unique_ptr<Tokenizer> OpenTokenizer(const LoadedModel& model, const std::string& path,
+                                         const std::string& wanted = "");
 
 /// A line on stderr, rewritten in place, for work that takes longer than a second. Silent unless stderr is a
 /// terminal.

@@ -1,9 +1,8 @@
 // Tokenizer: bytes to token ids and back. Text is bytes here; what they mean (UTF-8, mostly) is the reader's
-// business, so every input encodes and decoding what was encoded gives the same bytes.
+// business, so every input encodes, whatever its bytes.
 #pragma once
 
-#include <cstdint>
-#include <memory>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,9 +21,22 @@ class Tokenizer {
   virtual std::string name() const = 0;
   /// Number of ids; they lie in [0, vocab()).
   virtual int vocab() const = 0;
-  virtual std::vector<int> Encode(std::string_view bytes) const = 0;
-  /// Throws Error, naming it, if an id is not in the vocabulary.
+
+  std::vector<int> Encode(std::string_view bytes) const {
+    std::vector<int> ids;
+    EncodeSome(bytes, false, ids);
+    return ids;
+  }
+  /// For texts that come in pieces. Appends the tokens of as much of `bytes` as no byte after them can change
+  /// and returns how many bytes that is; the caller puts the others before the next piece. Unless `more`
+  /// follows that is all of them.
+  virtual size_t EncodeSome(std::string_view bytes, bool more, std::vector<int>& ids) const = 0;
+
+  /// Ids that stand for no text, as the end of a document does, give none. Throws Error, naming it, if an id
+  /// is not below vocab().
   virtual std::string Decode(std::span<const int> ids) const = 0;
+  /// What stands in writing for a token without a text of its own: "<|endoftext|>"; "" for all others.
+  virtual std::string SpecialName(int /*id*/) const { return ""; }
 };
 
 /// Every byte is a token: 256 ids.
@@ -32,16 +44,8 @@ class BytesTokenizer : public Tokenizer {
  public:
   std::string name() const override { return "bytes"; }
   int vocab() const override { return 256; }
-  std::vector<int> Encode(std::string_view bytes) const override;
+  size_t EncodeSome(std::string_view bytes, bool more, std::vector<int>& ids) const override;
   std::string Decode(std::span<const int> ids) const override;
 };
-
-/// The tokenizer of that name. Throws Error, listing the known ones, if there is none.
-std::unique_ptr<Tokenizer> MakeTokenizer(const std::string& name);
-
-/// The tokenizer of a model: the one that its file names, or, where the file names none, the known one of
-/// that size. Throws Error starting with `model` (its path) if there is none, or if its vocabulary is not the
-/// model's.
-std::unique_ptr<Tokenizer> TokenizerOf(const std::string& model, const std::string& name, int64_t vocab);
 
 }  // namespace linnet

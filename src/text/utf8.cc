@@ -1,5 +1,7 @@
 #include "text/utf8.h"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 
 namespace linnet {
@@ -53,6 +55,15 @@ bool IsControl(std::string_view character) {
 
 }  // namespace
 
+Character FirstCharacter(std::string_view bytes) {
+  const Piece piece = FirstPiece(bytes);
+  if (piece.kind != Piece::Kind::kCharacter) return {U'\uFFFD', piece.length, false};
+  const auto lead = static_cast<uint8_t>(bytes[0]);
+  char32_t code = piece.length == 1 ? lead : lead & (0x7F >> piece.length);
+  for (size_t i = 1; i < piece.length; ++i) code = code << 6 | (static_cast<uint8_t>(bytes[i]) & 0x3F);
+  return {code, piece.length, true};
+}
+
 void Utf8Stream::Emit(std::string_view bytes, bool valid, std::string& out) const {
   const bool replace =
       (!valid && mode_ != Mode::kRaw) || (valid && mode_ == Mode::kTerminal && IsControl(bytes));
@@ -71,6 +82,19 @@ std::string Utf8Stream::Push(std::string_view bytes) {
   }
   held_.erase(0, held_.size() - rest.size());
   return out;
+}
+
+std::string Readable(std::string_view bytes) {
+  Utf8Stream stream(Utf8Stream::Mode::kTerminal);
+  std::string text = stream.Push(bytes);
+  text += stream.Finish();
+  if (text == bytes && text.find_first_of("\t\r\n") == std::string::npos) return text;
+  std::string escaped;
+  for (unsigned char c : bytes) {
+    const bool plain = c >= ' ' && c <= '~' && c != '\\';
+    escaped += plain ? std::string(1, static_cast<char>(c)) : fmt::format("\\x{:02x}", c);
+  }
+  return escaped;
 }
 
 std::string Utf8Stream::Finish() {

@@ -6,10 +6,24 @@
 //   F0 90..BF T T      F1..F3 T T T      F4 80..8F T T      where T is 80..BF
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace linnet {
+
+/// A character at the start of some bytes, or what stands in its place.
+struct Character {
+  char32_t code;  // U+FFFD for bytes that are no character
+  size_t length;  // in bytes; of bytes that are no character, those that were the start of one, or one
+  bool valid;
+};
+
+/// The first character of `bytes`, which must not be empty.
+Character FirstCharacter(std::string_view bytes);
+
+/// Bytes as people read them on one line: text as it is; if anything in it is no text, that in hexadecimal.
+std::string Readable(std::string_view bytes);
 
 class Utf8Stream {
  public:

@@ -27,18 +27,10 @@ TEST(BytesTokenizer, RefusesIdsThatItDoesNotHave) {
   EXPECT_TRUE(Refuses([&] { tokenizer.Decode(negative); }, "there is no token -1"));
 }
 
-TEST(Tokenizers, AreFoundByName) {
-  EXPECT_EQ(MakeTokenizer("bytes")->vocab(), 256);
-  EXPECT_TRUE(Refuses([] { MakeTokenizer("byts"); }, "there is no tokenizer 'byts'; known are: bytes"));
-}
-
-TEST(Tokenizers, OfAModelMustHaveItsVocabulary) {
-  EXPECT_EQ(TokenizerOf("m", "bytes", 256)->name(), "bytes");
-  EXPECT_EQ(TokenizerOf("m", "", 256)->name(), "bytes");
-  EXPECT_TRUE(Refuses([] { TokenizerOf("m.pth", "elvish", 256); }, "m.pth: needs the tokenizer 'elvish'"));
-  EXPECT_TRUE(Refuses([] { TokenizerOf("m.pth", "", 65536); }, "m.pth: does not name its tokenizer"));
-  EXPECT_TRUE(Refuses([] { TokenizerOf("m.pth", "bytes", 32); },
-                      "m.pth: the model has a vocabulary of 32, its tokenizer 'bytes' one of 256"));
+TEST(BytesTokenizer, EveryPieceOfATextIsCertain) {
+  std::vector<int> ids;
+  EXPECT_EQ(BytesTokenizer().EncodeSome("ab", true, ids), 2u);
+  EXPECT_EQ(ids, (std::vector<int>{'a', 'b'}));
 }
 
 }  // namespace
