@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/generate_jsonl.h"
 #include "cli/interrupt.h"
 #include "cli/model_options.h"
 #include "cli/sampling_options.h"
@@ -24,6 +25,7 @@ struct CommandOptions {
   GenerateOptions generate;
   SamplingOptions sampling;
   std::string state_in, state_out;
+  JsonlOptions jsonl;
   bool stream = true, echo = false, stats = false, json = false;
 };
 
@@ -95,9 +97,17 @@ void PrintJson(const std::string& text, const Generation& result, uint64_t seed)
   fmt::print("{}\n", object.dump());
 }
 
+void RunJsonl(CommandOptions& options, const LoadedModel& model, const Tokenizer& tokenizer) {
+  options.generate.sampler = options.sampling.Resolve(tokenizer);
+  const bool done = GenerateJsonl(model, options.model.path, tokenizer, options.jsonl, options.generate,
+                                  options.sampling.given_seed(), CatchInterrupts());
+  if (!done) throw CLI::RuntimeError(130);
+}
+
 void RunGenerate(CommandOptions& options) {
   const LoadedModel model = options.model.Load();
   const auto tokenizer = options.model.OpenTokenizer(model);
+  if (!options.jsonl.in.empty()) return RunJsonl(options, model, *tokenizer);
   const std::string prompt = ReadPrompt(options);
   std::vector<int> tokens = tokenizer->Encode(prompt);
   options.sampling.ChooseSeed();
@@ -176,6 +186,8 @@ void AddGenerate(CLI::App& app) {
   command->add_flag("--stats", options->stats, "Print the speed and the seed to stderr");
   command->add_flag("--json", options->json,
                     "Print one JSON object: the text, how it ended, counts, speeds, the seed");
+  CLI::Option* jsonl = options->jsonl.AddTo(*command);
+  for (const char* other : {"--prompt", "--prompt-file", "--state-in", "--state-out"}) jsonl->excludes(other);
   command->footer(
       "Example: linnet generate model.safetensors -p \"What is a state?\" -n 200 --top-p 0.7 --stats");
   command->callback([options] { RunGenerate(*options); });

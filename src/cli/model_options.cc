@@ -74,7 +74,7 @@ void Progress::Update(int64_t done, int64_t total) {
   if (now - start_ < 1s || now - shown_ < 200ms || !isatty(STDERR_FILENO)) return;
   const double seconds = std::chrono::duration<double>(now - start_).count();
   const double left = done > 0 ? seconds / static_cast<double>(done) * static_cast<double>(total - done) : 0;
-  fmt::print(stderr, "\r{}: {} of {} tokens, {} left\x1b[K", what_, WithCommas(done), WithCommas(total),
+  fmt::print(stderr, "\r{}: {} of {} {}, {} left\x1b[K", what_, WithCommas(done), WithCommas(total), units_,
              ClockTime(left));
   std::fflush(stderr);
   shown_ = now;

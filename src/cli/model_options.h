@@ -43,8 +43,9 @@ std::unique_ptr<Tokenizer> OpenTokenizer(const LoadedModel& model, const std::st
 /// terminal.
 class Progress {
  public:
-  /// `what` is being done: "reading the prompt".
-  explicit Progress(std::string what) : what_(std::move(what)) {}
+  /// `what` is being done: "reading the prompt", to so many of `units`.
+  explicit Progress(std::string what, std::string units = "tokens")
+      : what_(std::move(what)), units_(std::move(units)) {}
   ~Progress() { Clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -54,7 +55,7 @@ class Progress {
   void Clear();
 
  private:
-  std::string what_;
+  std::string what_, units_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), shown_{};
   bool visible_ = false;
 };

@@ -111,6 +111,10 @@ SamplerOptions SamplingOptions::Resolve(const Tokenizer& tokenizer) const {
   return options;
 }
 
+std::optional<uint64_t> SamplingOptions::given_seed() const {
+  return *seed_given_ ? std::optional(seed) : std::nullopt;
+}
+
 void SamplingOptions::ChooseSeed() {
   if (!*seed_given_) seed = std::random_device{}();
 }

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct SamplingOptions {
   /// The sampler's options with the tokens to ban and to favour looked up. Throws Error if a text is no token
   /// or a bias is not written as TOKEN=NUMBER.
   SamplerOptions Resolve(const Tokenizer& tokenizer) const;
+  /// What --seed says, if it is there.
+  std::optional<uint64_t> given_seed() const;
   /// Takes a random seed if none was given.
   void ChooseSeed();
 
