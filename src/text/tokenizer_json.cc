@@ -50,9 +50,9 @@ class Reader {
   Reader(const json& root, const std::string& file) : root_(root), file_(file) {}
 
   BpeVocabulary Read() {
-    CheckStages();
     const json& model = root_.at("model");
     CheckModel(model);
+    CheckStages();
     ReadTokens(model.at("vocab"));
     ReadMerges(model.at("merges"));
     if (const json& added = Optional(root_, "added_tokens"); !added.is_null()) {

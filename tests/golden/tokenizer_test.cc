@@ -106,7 +106,7 @@ TEST(GoldenTokenizer, WorldWithOtherLineEnds) {
 
 TEST(GoldenTokenizer, OtherKindsAreRefusedByName) {
   LINNET_SKIP_WITHOUT_GOLDEN();
-  EXPECT_TRUE(Refuses([] { OpenTokenizerFile(VocabularyFile("tokenizer-midi.json")); }, "'Lowercase'"));
+  EXPECT_TRUE(Refuses([] { OpenTokenizerFile(VocabularyFile("tokenizer-midi.json")); }, "'WordLevel'"));
 }
 
 }  // namespace
