@@ -273,4 +273,10 @@ const Dialect& WrappersDialect() { return kWrapped; }
 
 std::span<const Dialect> Dialects() { return kDialects; }
 
+const Dialect* GgufDialect(std::string_view architecture) {
+  if (architecture == "rwkv6") return &kDialects[0];
+  if (architecture == "rwkv7") return &kDialects[1];
+  return nullptr;
+}
+
 }  // namespace linnet

@@ -185,7 +185,9 @@ class GgufCheckpoint final : public Checkpoint {
   }
 
   void ReadValue(ByteReader& reader) {
-    const std::string key(ReadString(reader));
+    std::string_view name = ReadString(reader);
+    if (name.starts_with(kOwnGgufKeys)) name.remove_prefix(kOwnGgufKeys.size());
+    const std::string key(name);
     const auto type = reader.Read<uint32_t>();
     Check(!metadata_.contains(key) && !arrays_.contains(key), "{}: has the value {} twice", path_.string(),
           key);

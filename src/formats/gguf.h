@@ -9,10 +9,15 @@
 // type, u64 count, values. Source: docs/gguf.md of ggml, src/llama-vocab.cpp of llama.cpp.
 #pragma once
 
+#include <string_view>
+
 #include "base/file.h"
 #include "formats/checkpoint.h"
 
 namespace linnet {
+
+/// In front of the metadata that are linnet's own, not llama.cpp's; they are read without it.
+inline constexpr std::string_view kOwnGgufKeys = "linnet.";
 
 /// Reads the directory of a GGUF file; tensors keep llama.cpp's names. metadata() are its single values,
 /// vocabulary() the tokens of an RWKV World tokenizer. Throws Error if it is malformed: counts and lengths

@@ -108,11 +108,8 @@ class TranslatedCheckpoint final : public Checkpoint {
 
   std::string NameInFile(const std::string& name) const override {
     if (Find(name) != nullptr) return file_->NameInFile(sources_[IndexOf(name)].name);
-    for (const NameRule& rule : dialect_.rules) {
-      const auto captures = Match(rule.published, name);
-      if (captures && !rule.published.empty()) return file_->NameInFile(Filled(rule.pattern, *captures));
-    }
-    return file_->NameInFile(name);
+    const auto stored = StoredNameOf(dialect_, name);
+    return file_->NameInFile(stored ? stored->name : name);
   }
 
  private:
@@ -167,6 +164,14 @@ void CheckGgufArchitecture(const Checkpoint& file) {
 }
 
 }  // namespace
+
+std::optional<StoredName> StoredNameOf(const Dialect& dialect, const std::string& name) {
+  for (const NameRule& rule : dialect.rules) {
+    const auto captures = Match(rule.published, name);
+    if (captures && !rule.published.empty()) return StoredName{Filled(rule.pattern, *captures), &rule};
+  }
+  return std::nullopt;
+}
 
 std::unique_ptr<Checkpoint> WithPublishedNames(std::unique_ptr<Checkpoint> file) {
   for (int i = 0; i < kMaxWrappers && WrappersDialect().is_spoken(*file); ++i) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,16 @@ struct Dialect {
 const Dialect& WrappersDialect();
 /// All others.
 std::span<const Dialect> Dialects();
+
+/// The same the other way round: what a file of a dialect calls the tensor that is published as `name`, and
+/// the rule that says so; none if it has no place for it.
+struct StoredName {
+  std::string name;
+  const NameRule* rule;
+};
+std::optional<StoredName> StoredNameOf(const Dialect& dialect, const std::string& name);
+/// llama.cpp's names for an architecture, "rwkv6" or "rwkv7"; null for others.
+const Dialect* GgufDialect(std::string_view architecture);
 
 /// `file` under published names and in published layouts: itself if it has them already. Throws Error, naming
 /// the tensor as the file does, if a tensor has no place in its dialect, is not of the shape that it needs,

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "base/file.h"
-#include "formats/checkpoint.h"
+#include "formats/contents.h"
 
 namespace linnet {
 
@@ -15,5 +15,9 @@ namespace linnet {
 /// or a dict that has one under "model", "state_dict" or "module". Throws Error, naming what was found, for
 /// anything else.
 std::unique_ptr<Checkpoint> OpenPth(const MappedFile& file);
+
+/// Writes `contents` as torch.save writes a dict of tensors, atomically; metadata have no place in it. Throws
+/// Error if a tensor is of a block type.
+void WritePth(const std::filesystem::path& path, const Contents& contents);
 
 }  // namespace linnet

@@ -37,13 +37,6 @@ size_t ElementBytes(const Tensor& tensor) {
   return static_cast<size_t>(Traits(tensor.dtype()).bytes_per_block);
 }
 
-Tensor Turned(const Tensor& x, const Shape& shape) {
-  const Dim rows = x.dim(-2), columns = x.dim(-1), matrices = x.size() / std::max<Dim>(rows * columns, 1);
-  const Tensor y = Tensor::Empty({matrices, columns, rows}, x.dtype());
-  CopyStrided(static_cast<const std::byte*>(x.raw()), {rows * columns, 1, columns, 0}, y);
-  return y.Reshape(shape);
-}
-
 /// The five parts along the first extent, in the other order and transposed.
 Tensor MixDown(const Tensor& x, const Shape& shape) {
   const Dim rank = x.dim(0) / kMixes, width = x.dim(1);
@@ -209,7 +202,7 @@ Checkpoint::Entry EntryAfter(const RelayoutStep& step, const Checkpoint::Entry& 
 Tensor TensorAfter(const RelayoutStep& step, const Tensor& tensor, const Checkpoint::Entry& after) {
   switch (step.how) {
     case Relayout::kTransposed:
-      return after.transposed ? tensor : Turned(tensor, after.shape);
+      return after.transposed ? tensor : Turned(tensor);
     case Relayout::kPart: {
       const auto part = static_cast<size_t>(after.shape.size()) * ElementBytes(tensor);
       const auto* begin =
@@ -229,6 +222,13 @@ Tensor TensorAfter(const RelayoutStep& step, const Tensor& tensor, const Checkpo
     default:
       return tensor.Reshape(after.shape);
   }
+}
+
+Tensor Turned(const Tensor& x) {
+  const Dim rows = x.dim(-2), columns = x.dim(-1), matrices = x.size() / std::max<Dim>(rows * columns, 1);
+  const Tensor y = Tensor::Empty({matrices, columns, rows}, x.dtype());
+  CopyStrided(static_cast<const std::byte*>(x.raw()), {rows * columns, 1, columns, 0}, y);
+  return y.Reshape(Transposed(x.shape()));
 }
 
 void CopyStrided(const std::byte* from, const std::array<int64_t, 4>& strides, const Tensor& to) {

@@ -37,6 +37,9 @@ Checkpoint::Entry EntryAfter(const RelayoutStep& step, const Checkpoint::Entry& 
 /// The tensor after `step`, of the entry's shape: in place if no element changes, else a copy.
 Tensor TensorAfter(const RelayoutStep& step, const Tensor& tensor, const Checkpoint::Entry& after);
 
+/// [.., b, a] from [.., a, b], of any type without blocks.
+Tensor Turned(const Tensor& x);
+
 /// Copies elements into the row-major `to`; along its extent i they lie strides[i] elements apart.
 void CopyStrided(const std::byte* from, const std::array<int64_t, 4>& strides, const Tensor& to);
 

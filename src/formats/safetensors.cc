@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr size_t kAlignment = 64;
 constexpr std::string_view kMetadata = "__metadata__";
+constexpr std::string_view kQuantized = "linnet.quantized.";  // in front of a tensor's name in the metadata
 
 struct TypeName {
   std::string_view name;
@@ -27,6 +28,7 @@ constexpr TypeName kTypeNames[] = {
 };
 
 std::string_view NameOf(DType dtype) {
+  if (IsQuantized(dtype)) return "U8";
   return std::find_if(std::begin(kTypeNames), std::end(kTypeNames),
                       [&](const TypeName& row) { return row.dtype == dtype; })
       ->name;
@@ -159,6 +161,32 @@ Shape ShapeOf(const Described& tensor, DType dtype, uint64_t bytes, const std::s
   return shape;
 }
 
+/// Takes the metadata that give tensors block types out of `metadata`: types by the names of tensors.
+std::map<std::string, DType> TakeQuantizedTypes(std::map<std::string, std::string>& metadata,
+                                                const std::string& where) {
+  std::map<std::string, DType> types;
+  for (auto it = metadata.lower_bound(std::string(kQuantized));
+       it != metadata.end() && it->first.starts_with(kQuantized); it = metadata.erase(it)) {
+    const auto* row = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const DTypeTraits& traits) {
+      return traits.values_per_block > 1 && traits.name == it->second;
+    });
+    Check(row != std::end(kDTypes), "{}: {} is '{}', which is no block type that linnet knows", where,
+          it->first, it->second.substr(0, 40));
+    types[it->first.substr(kQuantized.size())] = static_cast<DType>(row - std::begin(kDTypes));
+  }
+  return types;
+}
+
+/// The true shape of a matrix of blocks that is stored as [rows, bytes per row] of U8.
+Shape BlockShape(const Described& tensor, const Shape& stored, DType dtype, const std::string& where) {
+  const DTypeTraits& traits = Traits(dtype);
+  Check(tensor.dtype == "U8" && stored.rank() == 2 && stored.size() > 0 &&
+            stored[1] % traits.bytes_per_block == 0,
+        "{}: the tensor {} is said to be {}, so it must be U8 [rows, a multiple of {}], but is {} {}", where,
+        tensor.name, traits.name, traits.bytes_per_block, tensor.dtype, stored);
+  return {stored[0], stored[1] / traits.bytes_per_block * traits.values_per_block};
+}
+
 class SafetensorsCheckpoint final : public Checkpoint {
  public:
   explicit SafetensorsCheckpoint(const MappedFile& file)
@@ -166,7 +194,12 @@ class SafetensorsCheckpoint final : public Checkpoint {
     HeaderReader header(path_.string());
     ReadHeader(&header);
     metadata_ = std::move(header.metadata);
-    for (const Described& tensor : header.tensors) AddTensor(tensor);
+    const auto quantized = TakeQuantizedTypes(metadata_, path_.string());
+    for (const Described& tensor : header.tensors) AddTensor(tensor, quantized);
+    for (const auto& [name, type] : quantized) {
+      Check(Find(name) != nullptr, "{}: the metadata call the tensor {} {}, but there is none of that name",
+            path_.string(), name, Traits(type).name);
+    }
     CheckCoverage(std::move(header.tensors));
   }
 
@@ -193,7 +226,7 @@ class SafetensorsCheckpoint final : public Checkpoint {
     nlohmann::json::sax_parse(text.begin(), text.end(), header);
   }
 
-  void AddTensor(const Described& tensor) {
+  void AddTensor(const Described& tensor, const std::map<std::string, DType>& quantized) {
     const std::string where = path_.string();
     Check(tensor.offsets.size() == 2, "{}: the tensor {} has {} data_offsets instead of 2", where,
           tensor.name, tensor.offsets.size());
@@ -203,7 +236,13 @@ class SafetensorsCheckpoint final : public Checkpoint {
           end, data_.size());
     const DType dtype = TypeOf(tensor, where);
     begins_.push_back(begin);
-    Add({tensor.name, ShapeOf(tensor, dtype, end - begin, where), dtype});
+    const Shape shape = ShapeOf(tensor, dtype, end - begin, where);
+    const auto blocks = quantized.find(tensor.name);
+    if (blocks == quantized.end()) {
+      Add({tensor.name, shape, dtype});
+    } else {
+      Add({tensor.name, BlockShape(tensor, shape, blocks->second, where), blocks->second});
+    }
   }
 
   /// The format wants every byte of the data to belong to exactly one tensor.
@@ -234,8 +273,26 @@ std::string Quoted(const std::filesystem::path& path, const std::string& text) {
   }
 }
 
-std::string MakeHeader(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+/// "[2,3]"; of a matrix of blocks the rows and the bytes of each.
+std::string StoredShape(const std::filesystem::path& path, const Checkpoint::Entry& entry) {
+  Shape shape = entry.shape;
+  if (IsQuantized(entry.dtype)) {
+    const DTypeTraits& traits = Traits(entry.dtype);
+    Check(shape.rank() == 2 && shape.size() > 0 && shape[1] % traits.values_per_block == 0,
+          "{}: cannot be written: the tensor {} {} is not made of rows of whole {} blocks", path.string(),
+          entry.name, shape, traits.name);
+    shape = {shape[0], shape[1] / traits.values_per_block * traits.bytes_per_block};
+  }
+  std::string text = shape.ToString();
+  std::erase(text, ' ');
+  return text;
+}
+
+std::string MakeHeader(const std::filesystem::path& path, const Contents& contents) {
+  auto metadata = contents.metadata;
+  for (const auto& entry : contents.entries) {
+    if (IsQuantized(entry.dtype)) metadata[std::string(kQuantized) + entry.name] = Traits(entry.dtype).name;
+  }
   std::string text = "{";
   std::string separator;
   if (!metadata.empty()) {
@@ -248,14 +305,13 @@ std::string MakeHeader(const std::filesystem::path& path, const std::vector<Name
   }
   std::set<std::string> names = {std::string(kMetadata)};  // reserved
   size_t end = 0;
-  for (const auto& [name, tensor] : tensors) {
-    Check(names.insert(name).second, "{}: cannot be written: the name {} is taken", path.string(), name);
-    Check(static_cast<bool>(tensor), "{}: cannot be written: the tensor {} is null", path.string(), name);
-    std::string shape = tensor.shape().ToString();
-    std::erase(shape, ' ');
+  for (const auto& entry : contents.entries) {
+    Check(names.insert(entry.name).second, "{}: cannot be written: the name {} is taken", path.string(),
+          entry.name);
+    const size_t begin = end;
+    end += entry.bytes();
     text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{},{}]}}", separator,
-                        Quoted(path, name), NameOf(tensor.dtype()), shape, end, end + tensor.bytes());
-    end += tensor.bytes();
+                        Quoted(path, entry.name), NameOf(entry.dtype), StoredShape(path, entry), begin, end);
     separator = ",";
   }
   text += "}";
@@ -270,9 +326,8 @@ std::unique_ptr<Checkpoint> OpenSafetensors(const MappedFile& file) {
   return std::make_unique<SafetensorsCheckpoint>(file);
 }
 
-void WriteSafetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
-  const std::string header = MakeHeader(path, tensors, metadata);
+void WriteSafetensors(const std::filesystem::path& path, const Contents& contents) {
+  const std::string header = MakeHeader(path, contents);
   Check(header.size() <= kMaxHeaderBytes,
         "{}: cannot be written: the header of {} bytes is more than the format allows", path.string(),
         header.size());
@@ -280,10 +335,20 @@ void WriteSafetensors(const std::filesystem::path& path, const std::vector<Named
   AtomicFile file(path);
   file.Write(std::as_bytes(std::span(&header_bytes, 1)));
   file.Write(header);
-  for (const auto& [name, tensor] : tensors) {
-    file.Write(std::span(static_cast<const std::byte*>(tensor.raw()), tensor.bytes()));
-  }
+  for (size_t i = 0; i < contents.entries.size(); ++i) file.Write(BytesOf(contents.Load(i, path)));
   file.Commit();
+}
+
+void WriteSafetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  Contents contents;
+  for (const auto& [name, tensor] : tensors) {
+    Check(static_cast<bool>(tensor), "{}: cannot be written: the tensor {} is null", path.string(), name);
+    contents.entries.push_back({name, tensor.shape(), tensor.dtype()});
+  }
+  contents.load = [&](size_t i) { return tensors[i].tensor; };
+  contents.metadata = metadata;
+  WriteSafetensors(path, contents);
 }
 
 }  // namespace linnet

@@ -1,28 +1,11 @@
 #include "formats/safetensors.h"
 
-#include <cstring>
-#include <numeric>
-
 #include "formats/pth_builder.h"
 #include "formats/refusal.h"
+#include "formats/tensors.h"
 
 namespace linnet {
 namespace {
-
-std::filesystem::path Temporary(const std::string& name) {
-  return std::filesystem::path(testing::TempDir()) / name;
-}
-
-Tensor Counting(const Shape& shape, DType dtype) {
-  const Tensor tensor = Tensor::Empty(shape, dtype);
-  auto* bytes = static_cast<uint8_t*>(tensor.raw());
-  std::iota(bytes, bytes + tensor.bytes(), uint8_t{1});
-  return tensor;
-}
-
-bool SameBytes(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
 
 std::unique_ptr<Checkpoint> Parse(const std::string& header, const std::string& data) {
   return OpenSafetensors(InMemory(SafetensorsFile(header, data)));

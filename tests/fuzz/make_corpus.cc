@@ -59,6 +59,15 @@ void MakeSafetensors(const std::filesystem::path& folder) {
       {"bad_json", "{\"a\":"},
   };
   for (const auto& [name, header] : headers) Save(folder, name, SafetensorsFile(header, "data"));
+  const auto blocks = [&](const std::string& name, const std::string& type, const std::string& shape) {
+    const std::string header = R"({"__metadata__":{"linnet.quantized.a":")" + type + R"("},)" +
+                               tensor("a", shape, shape == "[1,34]" ? "[0,34]" : "[0,0]") + "}";
+    Save(folder, name, SafetensorsFile(header, shape == "[1,34]" ? std::string(34, 'x') : ""));
+  };
+  blocks("blocks", "q8_0", "[1,34]");
+  blocks("blocks_of_no_type", "q9_9", "[1,34]");
+  blocks("blocks_cut", "q4_k", "[1,34]");
+  blocks("blocks_empty", "q4_0", "[0,9223372036854775806]");
   Save(folder, "header_beyond_file", Bytes<uint64_t>(1000) + "{}");
 }
 
