@@ -14,5 +14,6 @@ void AddInfo(CLI::App& app);
 void AddBench(CLI::App& app);
 void AddState(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddConvert(CLI::App& app);
 
 }  // namespace linnet

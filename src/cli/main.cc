@@ -41,6 +41,7 @@ int Run(int argc, char** argv) {
   AddBench(app);
   AddState(app);
   AddTokenize(app);
+  AddConvert(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());
