@@ -179,7 +179,7 @@ void RunConvert(const ConvertOptions& options) {
                      [&](size_t i) { progress.Update(static_cast<int64_t>(i), total); });
   }
   Json result = {{"source", options.source},
-                 {"source_bytes", fs::file_size(options.source)},
+                 {"source_bytes", Checkpoint::Open(options.source)->file_bytes()},
                  {"file", options.target},
                  {"format", NameOf(format)},
                  {"file_bytes", fs::file_size(options.target)},
