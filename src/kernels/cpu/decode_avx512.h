@@ -12,10 +12,14 @@
 #ifdef LINNET_AVX512_BF16
 namespace linnet::avx512 {
 
+/// All half-precision numbers as float32: a load that broadcasts from here costs less than a conversion, and
+/// the scales of a model use a few kilobytes of it.
+extern float half_values[1 << 16];
+
 LINNET_AVX512_INLINE __m512 Broadcast(const PackedF16& x) {
   uint16_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
-  return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(bits)));
+  return _mm512_set1_ps(half_values[bits]);
 }
 
 LINNET_AVX512_INLINE __m128i Load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }

@@ -14,10 +14,20 @@
 #ifdef LINNET_AVX512_BF16
 namespace linnet {
 namespace avx512 {
+
+float half_values[1 << 16];
+
 namespace {
 
+/// Fills the table before main.
+[[maybe_unused]] const bool kFilled = [] {
+  for (uint32_t bits = 0; bits < 1 << 16; ++bits)
+    half_values[bits] = ToFloat(F16{static_cast<uint16_t>(bits)});
+  return true;
+}();
+
 /// How far ahead of its use a weight is asked for: memory answers after some hundred nanoseconds.
-constexpr int64_t kPrefetchBytes = 16384;
+constexpr int64_t kPrefetchBytes = 12288;
 
 /// The sums over the lanes of four vectors, in one order for all.
 LINNET_AVX512_INLINE __m128 SumsOfLanes(__m512 a, __m512 b, __m512 c, __m512 d) {
