@@ -15,5 +15,8 @@ void AddBench(CLI::App& app);
 void AddState(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddConvert(CLI::App& app);
+void AddEval(CLI::App& app);
+void AddEmbed(CLI::App& app);
+void AddPlot(CLI::App& app);
 
 }  // namespace linnet

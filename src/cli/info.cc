@@ -136,9 +136,7 @@ void PrintScreen(Json info, const std::optional<LoadedModel>& model) {
     info.erase(shown);
   }
   for (const auto& [key, value] : info.items()) lines.push_back({Printable(key), Text(value)});
-  size_t width = 0;
-  for (const auto& [label, text] : lines) width = std::max(width, label.size());
-  for (const auto& [label, text] : lines) fmt::print("{:<{}}  {}\n", label, width, text);
+  PrintLabelled(lines);
 }
 
 void PrintTensors(const Checkpoint& checkpoint) {

@@ -23,8 +23,12 @@ void SpinShortly(char** argv) {
 }
 
 int UsageError(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  const std::string command = chosen.empty() ? "linnet" : "linnet " + chosen.front()->get_name();
+  std::string command = "linnet";
+  const CLI::App* innermost = &app;
+  while (!innermost->get_subcommands().empty()) {
+    innermost = innermost->get_subcommands().front();
+    command += " " + innermost->get_name();
+  }
   fmt::print(stderr, "linnet: {}; `{} --help` shows what is possible\n", error.what(), command);
   return 2;
 }
@@ -42,6 +46,7 @@ int Run(int argc, char** argv) {
   AddState(app);
   AddTokenize(app);
   AddConvert(app);
+  AddEval(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

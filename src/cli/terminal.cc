@@ -58,6 +58,12 @@ std::string Printable(std::string_view text) {
   return printable + stream.Finish();
 }
 
+void PrintLabelled(const std::vector<std::pair<std::string, std::string>>& lines) {
+  size_t width = 0;
+  for (const auto& [label, text] : lines) width = std::max(width, label.size());
+  for (const auto& [label, text] : lines) fmt::print("{:<{}}  {}\n", label, width, text);
+}
+
 ProgressLine::ProgressLine(std::FILE* out) : out_(out), live_(UnderstandsEscapes(out)) {}
 
 ProgressLine::~ProgressLine() {

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace linnet {
 
@@ -20,6 +22,9 @@ std::string ClockTime(double seconds);
 
 /// Text from a file, fit for a terminal: whole characters, no control codes.
 std::string Printable(std::string_view text);
+
+/// Prints to stdout a line for each label and its text, the texts below each other.
+void PrintLabelled(const std::vector<std::pair<std::string, std::string>>& lines);
 
 /// A line that is drawn again and again in the same place. In a pipe or file, where there is no such place,
 /// it becomes a plain line now and then.
