@@ -9,16 +9,36 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
-#include "infer/datasets.h"
 #include "infer/evaluate.h"
 
 namespace linnet {
 
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
+
+Documents::Documents(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (name.ends_with(".jsonl")) {
+      for (TextLine& line : ReadTextLines(name)) lines.push_back(std::move(line));
+    } else {
+      files.emplace_back(name);
+    }
+  }
+  for (const MappedFile& file : files) {
+    texts.emplace_back(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  }
+  for (const TextLine& line : lines) texts.emplace_back(line.text);
+}
+
+void AddTextOption(CLI::App& command, std::vector<std::string>& files) {
+  command
+      .add_option("--text", files,
+                  "Files, each a document; in a .jsonl file the \"text\" of every line is one")
+      ->required()
+      ->type_name("FILE...");
+}
 
 std::string ShareText(double share, int64_t count) {
   return fmt::format("{:.2f}% (standard error {:.2f}%)", 100 * share, 100 * StandardError(share, count));
@@ -35,27 +55,6 @@ struct PplOptions {
   std::vector<std::string> files;
   WindowOptions window;
   bool json = false;
-};
-
-/// The documents of files: whole files, or the lines of JSON lines.
-struct Documents {
-  std::vector<MappedFile> files;
-  std::vector<TextLine> lines;
-  std::vector<std::string_view> texts;
-
-  explicit Documents(const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
-      if (name.ends_with(".jsonl")) {
-        for (TextLine& line : ReadTextLines(name)) lines.push_back(std::move(line));
-      } else {
-        files.emplace_back(name);
-      }
-    }
-    for (const MappedFile& file : files) {
-      texts.emplace_back(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-    }
-    for (const TextLine& line : lines) texts.emplace_back(line.text);
-  }
 };
 
 void RunPpl(const PplOptions& options) {
@@ -98,11 +97,7 @@ void AddPpl(CLI::App& eval) {
   auto options = std::make_shared<PplOptions>();
   CLI::App* command = eval.add_subcommand("ppl", "Loss, perplexity and bits per byte of texts");
   options->model.AddTo(*command);
-  command
-      ->add_option("--text", options->files,
-                   "Files, each a document; in a .jsonl file the \"text\" of every line is one")
-      ->required()
-      ->type_name("FILE...");
+  AddTextOption(*command, options->files);
   command
       ->add_option("--window", options->window.window,
                    "Begin anew after so many tokens; 0 carries the state through a whole document")

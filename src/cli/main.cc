@@ -47,6 +47,8 @@ int Run(int argc, char** argv) {
   AddTokenize(app);
   AddConvert(app);
   AddEval(app);
+  AddEmbed(app);
+  AddPlot(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

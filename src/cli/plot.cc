@@ -10,60 +10,98 @@
 namespace linnet {
 namespace {
 
-/// An axis whose ends are ticks.
 struct Axis {
-  double low, high, step;
+  Scale scale;
+  double low, high;           // its ends
+  std::vector<double> ticks;  // ascending
 
+  bool Shows(double x) const { return std::isfinite(x) && (scale == Scale::kLinear || x > 0); }
   /// Where x lies between the ends, 0 to 1.
-  double At(double x) const { return (x - low) / (high - low); }
-  std::vector<double> Ticks() const {
-    std::vector<double> ticks;
-    const auto count = static_cast<int>(std::lround((high - low) / step));
-    for (int i = 0; i <= count; ++i) ticks.push_back(low + i * step);
-    return ticks;
+  double At(double x) const {
+    if (scale == Scale::kLog) return std::log(x / low) / std::log(high / low);
+    return (x - low) / (high - low);
   }
 };
 
-/// An axis over [low, high] with about `ticks` ticks at multiples of 1, 2 or 5 times a power of ten.
-Axis MakeAxis(double low, double high, int ticks) {
-  const double rough = std::max(high - low, 1e-9 * std::max(1.0, std::abs(high))) / ticks;
+/// An axis from tick to tick over [low, high] with about `count` ticks at multiples of 1, 2 or 5 times a
+/// power of ten.
+Axis LinearAxis(double low, double high, int count) {
+  const double rough = std::max(high - low, 1e-9 * std::max(1.0, std::abs(high))) / count;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   double step = 10 * power;
   for (double multiple : {5, 2, 1}) {
     if (multiple * power >= rough) step = multiple * power;
   }
-  Axis axis{std::floor(low / step) * step, std::ceil(high / step) * step, step};
-  if (axis.high <= axis.low) axis.high = axis.low + step;
+  const double first = std::floor(low / step);
+  const double last = std::max(std::ceil(high / step), first + 1);
+  Axis axis{Scale::kLinear, first * step, last * step, {}};
+  for (double i = first; i <= last; ++i) axis.ticks.push_back(i * step + 0.0);
   return axis;
+}
+
+/// An axis from tick to tick over [low, high], both positive, with ticks at powers of ten, and at 2 and 5
+/// times these where there is room.
+Axis LogAxis(double low, double high, int count) {
+  const auto ticks_of = [&](const std::vector<double>& multiples) {
+    std::vector<double> ticks;
+    for (double power = std::floor(std::log10(low)); ticks.empty() || ticks.back() < high; ++power) {
+      for (double multiple : multiples) {
+        const double tick = multiple * std::pow(10, power);
+        if (!ticks.empty() && ticks.back() >= high) break;
+        if (ticks.size() == 1 && tick <= low) ticks.clear();  // the last one not above `low` begins the axis
+        ticks.push_back(tick);
+      }
+    }
+    if (ticks.size() < 2) ticks.push_back(10 * ticks.front());
+    return ticks;
+  };
+  std::vector<double> ticks = ticks_of({1, 2, 5});
+  if (static_cast<int>(ticks.size()) > 2 * count) ticks = ticks_of({1});
+  return {Scale::kLog, ticks.front(), ticks.back(), ticks};
+}
+
+Axis MakeAxis(Scale scale, double low, double high, int ticks) {
+  return scale == Scale::kLog ? LogAxis(low, high, ticks) : LinearAxis(low, high, ticks);
+}
+
+/// The axis cut to [low, high], so that curves reach from one side to the other.
+Axis Cut(Axis axis, double low, double high) {
+  if (low == high) return axis;
+  std::erase_if(axis.ticks, [&](double tick) { return tick < low || tick > high; });
+  return {axis.scale, low, high, axis.ticks};
 }
 
 struct Axes {
   Axis x, y;
+
+  bool Show(const Point& p) const { return x.Shows(p.x) && y.Shows(p.y); }
 };
 
 std::optional<Axes> AxesOf(const Chart& chart, int x_ticks, int y_ticks) {
+  const Axes scales{{chart.x_scale, 0, 1, {}}, {chart.y_scale, 0, 1, {}}};
   double left = INFINITY, right = -INFINITY, bottom = INFINITY, top = -INFINITY;
   for (const Series& series : chart.series) {
     for (const Point& p : series.points) {
-      if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
+      if (!scales.Show(p)) continue;
       left = std::min(left, p.x), right = std::max(right, p.x);
       bottom = std::min(bottom, p.y), top = std::max(top, p.y);
     }
   }
   if (left > right) return std::nullopt;
-  return Axes{MakeAxis(left, right, x_ticks), MakeAxis(bottom, top, y_ticks)};
+  return Axes{Cut(MakeAxis(chart.x_scale, left, right, x_ticks), left, right),
+              MakeAxis(chart.y_scale, bottom, top, y_ticks)};
 }
 
 /// One point for each of `bins` equal parts of the x axis that has any: their mean.
-std::vector<Point> Thinned(const std::vector<Point>& points, const Axis& x, int bins) {
+std::vector<Point> Thinned(const std::vector<Point>& points, const Axes& axes, int bins) {
   struct Sum {
     double x = 0, y = 0;
     int count = 0;
   };
   std::map<int, Sum> sums;
   for (const Point& p : points) {
-    if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
-    Sum& sum = sums[std::min(bins - 1, static_cast<int>(x.At(p.x) * bins))];
+    if (!axes.Show(p)) continue;
+    Sum& sum = sums[std::min(bins - 1, static_cast<int>(axes.x.At(p.x) * bins))];
     sum.x += p.x, sum.y += p.y, ++sum.count;
   }
   std::vector<Point> result;
@@ -145,11 +183,11 @@ class Canvas {
 void DrawSeries(const Series& series, const Axes& axes, Canvas& canvas) {
   if (series.style == Series::Style::kMarkers) {
     for (const Point& p : series.points) {
-      if (std::isfinite(p.x) && std::isfinite(p.y)) canvas.Mark(axes.x.At(p.x), axes.y.At(p.y));
+      if (axes.Show(p)) canvas.Mark(axes.x.At(p.x), axes.y.At(p.y));
     }
     return;
   }
-  const std::vector<Point> points = Thinned(series.points, axes.x, canvas.width());
+  const std::vector<Point> points = Thinned(series.points, axes, canvas.width());
   for (size_t i = 0; i < points.size(); ++i) {
     const Point &from = points[i == 0 ? 0 : i - 1], &to = points[i];
     canvas.Line(axes.x.At(from.x), axes.y.At(from.y), axes.x.At(to.x), axes.y.At(to.y));
@@ -159,9 +197,10 @@ void DrawSeries(const Series& series, const Axes& axes, Canvas& canvas) {
 /// "title   . training   o held out"
 std::string Legend(const Chart& chart, bool utf8) {
   std::string text = chart.title;
+  if (!chart.ramp.empty()) return text;
   for (const Series& series : chart.series) {
     if (series.points.empty()) continue;
-    const bool line = series.style == Series::Style::kLine;
+    const bool line = series.style != Series::Style::kMarkers;
     text += fmt::format("   {} {}", line ? (utf8 ? "⠒⠒" : "..") : (utf8 ? "●" : "o"), series.name);
   }
   return text;
@@ -171,7 +210,7 @@ std::string Legend(const Chart& chart, bool utf8) {
 std::string TickRow(const Axis& axis, int columns) {
   std::string row(columns + 8, ' ');
   size_t free_from = 0;
-  for (double tick : axis.Ticks()) {
+  for (double tick : axis.ticks) {
     const std::string label = fmt::format("{:g}", tick);
     const int centre = static_cast<int>(axis.At(tick) * (columns - 1));
     const size_t at = std::max(0, centre - static_cast<int>(label.size()) / 2);
@@ -203,7 +242,7 @@ std::string DrawChart(const Chart& chart, int columns, int rows, bool utf8) {
 
   const int height = std::max(4, rows - 4), width = std::max(10, columns - kMargin - 4);
   std::map<int, std::string> labels;
-  for (double tick : axes->y.Ticks()) {
+  for (double tick : axes->y.ticks) {
     labels[std::min(height - 1, static_cast<int>((1 - axes->y.At(tick)) * height))] =
         fmt::format("{:g}", tick);
   }
@@ -225,14 +264,32 @@ namespace {
 constexpr double kWidth = 860, kHeight = 480, kLeft = 70, kRight = 25, kTop = 55, kBottom = 60;
 
 struct Style {
-  const char *line, *pale;
+  std::string line, pale;
 };
-constexpr Style kStyles[] = {{"#1f5fa8", "#a9c7e8"}, {"#d9541e", "#f2b89d"}, {"#2e8b57", "#a9d6bc"}};
+const Style kStyles[] = {{"#1f5fa8", "#a9c7e8"}, {"#d9541e", "#f2b89d"}, {"#2e8b57", "#a9d6bc"}};
+
+/// The colours of a ramp, from first to last, in between mixed: as bright as each other is dark, so that
+/// order shows in grey, too, and the last still stands out from white.
+constexpr int kRamp[][3] = {{38, 24, 108}, {118, 34, 144}, {196, 58, 118}, {236, 110, 70}, {242, 172, 56}};
+
+/// The ramp's colour at `part`, 0 to 1.
+std::string RampColour(double part) {
+  const double place = part * (std::size(kRamp) - 1);
+  const auto from = std::min(static_cast<size_t>(place), std::size(kRamp) - 2);
+  std::string colour = "#";
+  for (int i = 0; i < 3; ++i) {
+    const double mixed =
+        kRamp[from][i] + (place - static_cast<double>(from)) * (kRamp[from + 1][i] - kRamp[from][i]);
+    colour += fmt::format("{:02x}", static_cast<int>(std::lround(mixed)));
+  }
+  return colour;
+}
 
 double X(const Axes& axes, double x) { return kLeft + axes.x.At(x) * (kWidth - kLeft - kRight); }
 double Y(const Axes& axes, double y) { return kHeight - kBottom - axes.y.At(y) * (kHeight - kTop - kBottom); }
 
-std::string Path(const Axes& axes, const std::vector<Point>& points, const char* colour, double width) {
+std::string Path(const Axes& axes, const std::vector<Point>& points, const std::string& colour,
+                 double width) {
   std::string path;
   for (const Point& p : points) {
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", X(axes, p.x), Y(axes, p.y));
@@ -253,12 +310,12 @@ std::string Grid(const Chart& chart, const Axes& axes) {
       "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e3e3e3\"/>\n";
   const double bottom = kHeight - kBottom, right = kWidth - kRight;
   std::string svg;
-  for (double tick : axes.x.Ticks()) {
+  for (double tick : axes.x.ticks) {
     const double x = X(axes, tick);
     svg += fmt::format(kGridLine, x, kTop, x, bottom) +
            Text(x, bottom + 18, "middle", 12, fmt::format("{:g}", tick));
   }
-  for (double tick : axes.y.Ticks()) {
+  for (double tick : axes.y.ticks) {
     const double y = Y(axes, tick);
     svg += fmt::format(kGridLine, kLeft, y, right, y) +
            Text(kLeft - 8, y + 4, "end", 12, fmt::format("{:g}", tick));
@@ -271,10 +328,11 @@ std::string Grid(const Chart& chart, const Axes& axes) {
 }
 
 std::string SeriesSvg(const Series& series, const Axes& axes, const Style& style) {
-  std::vector<Point> points = Thinned(series.points, axes.x, 1000);
+  std::vector<Point> points = Thinned(series.points, axes, 1000);
   if (series.style == Series::Style::kLine) {
     return Path(axes, points, style.pale, 1) + Path(axes, Smoothed(points), style.line, 2);
   }
+  if (series.style == Series::Style::kCurve) return Path(axes, points, style.line, 1.5);
   std::string svg = Path(axes, points, style.line, 2);
   for (const Point& p : points) {
     svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", X(axes, p.x),
@@ -283,28 +341,58 @@ std::string SeriesSvg(const Series& series, const Axes& axes, const Style& style
   return svg;
 }
 
+/// A line and a name for each series, one below the other.
+std::string LegendSvg(const Chart& chart) {
+  std::string svg;
+  double y = kTop + 20;
+  for (size_t i = 0; i < chart.series.size(); ++i) {
+    if (chart.series[i].points.empty()) continue;
+    svg += fmt::format("<path d=\"M{:.1f} {:.1f}h24\" stroke=\"{}\" stroke-width=\"3\"/>\n",
+                       kWidth - kRight - 150, y - 4, kStyles[i % std::size(kStyles)].line);
+    svg += Text(kWidth - kRight - 118, y, "start", 13, chart.series[i].name);
+    y += 20;
+  }
+  return svg;
+}
+
+/// "layer 0 [all colours] 11", above the chart's right end.
+std::string RampLegendSvg(const Chart& chart) {
+  constexpr double kBar = 120, kHigh = 10, kBase = 32;
+  const std::string &first = chart.series.front().name, &last = chart.series.back().name;
+  const double end = kWidth - kRight - 8 * static_cast<double>(last.size()) - 6;
+  std::string svg = "<defs><linearGradient id=\"ramp\">";
+  for (int i = 0; i < static_cast<int>(std::size(kRamp)); ++i) {
+    const double part = i / (std::size(kRamp) - 1.0);
+    svg += fmt::format("<stop offset=\"{}\" stop-color=\"{}\"/>", part, RampColour(part));
+  }
+  svg += fmt::format(
+      "</linearGradient></defs>\n<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" rx=\"2\" "
+      "fill=\"url(#ramp)\"/>\n",
+      end - kBar, kBase - kHigh, kBar, kHigh);
+  return svg + Text(end - kBar - 8, kBase, "end", 13, chart.ramp + " " + first) +
+         Text(end + 8, kBase, "start", 13, last);
+}
+
 }  // namespace
 
 std::string ChartSvg(const Chart& chart) {
-  const Axes axes = AxesOf(chart, 8, 6).value_or(Axes{{0, 1, 1}, {0, 1, 1}});
+  const Axis unit{Scale::kLinear, 0, 1, {0, 1}};
+  const Axes axes = AxesOf(chart, 8, 6).value_or(Axes{unit, unit});
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
       "font-family=\"Helvetica, Arial, sans-serif\" fill=\"#222\">\n<rect width=\"{0}\" height=\"{1}\" "
       "fill=\"#ffffff\"/>\n",
       kWidth, kHeight);
   svg += Text(kLeft, 32, "start", 17, chart.title) + Grid(chart, axes);
-  double legend = kTop + 20;
-  for (size_t i = 0; i < chart.series.size(); ++i) {
-    const Series& series = chart.series[i];
-    if (series.points.empty()) continue;
-    const Style& style = kStyles[i % std::size(kStyles)];
-    svg += SeriesSvg(series, axes, style);
-    svg += fmt::format("<path d=\"M{:.1f} {:.1f}h24\" stroke=\"{}\" stroke-width=\"3\"/>\n",
-                       kWidth - kRight - 150, legend - 4, style.line);
-    svg += Text(kWidth - kRight - 118, legend, "start", 13, series.name);
-    legend += 20;
+  const size_t count = chart.series.size();
+  const bool ramp = !chart.ramp.empty() && count > 1;
+  for (size_t i = 0; i < count; ++i) {
+    if (chart.series[i].points.empty()) continue;
+    const std::string colour =
+        ramp ? RampColour(static_cast<double>(i) / static_cast<double>(count - 1)) : "";
+    svg += SeriesSvg(chart.series[i], axes, ramp ? Style{colour, colour} : kStyles[i % std::size(kStyles)]);
   }
-  return svg + "</svg>\n";
+  return svg + (ramp ? RampLegendSvg(chart) : LegendSvg(chart)) + "</svg>\n";
 }
 
 }  // namespace linnet

@@ -13,6 +13,7 @@ struct Point {
 struct Series {
   enum class Style {
     kLine,     // many, noisy points; the SVG draws them pale with their running mean over them
+    kCurve,    // points of a function, joined
     kMarkers,  // few points, marked each
   };
   std::string name;
@@ -20,14 +21,20 @@ struct Series {
   std::vector<Point> points;
 };
 
+/// How values lie along an axis. On a logarithmic one only positive values are shown.
+enum class Scale { kLinear, kLog };
+
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
+  Scale x_scale = Scale::kLinear, y_scale = Scale::kLinear;
+  /// What the series count, if they are steps of one quantity ("layer"): their colours then run from the
+  /// first to the last, and the legend shows these two.
+  std::string ramp = "";
 };
 
 /// The chart in `columns` x `rows` characters, axes and labels included: braille dots where `utf8`, else
-/// ASCII. Lines end with
-/// '\n'. Empty if no point is finite.
+/// ASCII. Lines end with '\n'. Empty if no point is finite.
 std::string DrawChart(const Chart& chart, int columns, int rows, bool utf8);
 
 /// The chart as an SVG document on a white ground.

@@ -59,6 +59,50 @@ TextLoss LossOfTexts(const LoadedModel& model, const Tokenizer& tokenizer,
   return result;
 }
 
+namespace {
+
+/// Positions 1 to `window`, none counted yet: every octave in two halves.
+std::vector<PositionLoss> PositionSteps(int64_t window) {
+  std::vector<PositionLoss> steps;
+  for (int64_t octave = 1; octave <= window; octave *= 2) {
+    const int64_t half = octave + octave / 2;
+    if (half > octave) steps.push_back({octave, half - 1});
+    steps.push_back({half, 2 * octave - 1});
+  }
+  std::erase_if(steps, [&](const PositionLoss& step) { return step.first > window; });
+  steps.back().last = std::min(steps.back().last, window);
+  return steps;
+}
+
+}  // namespace
+
+std::vector<PositionLoss> LossByPosition(const LoadedModel& model, const Tokenizer& tokenizer,
+                                         std::span<const std::string_view> texts, int64_t window,
+                                         const OnProgress& on_progress) {
+  Check(window >= 1, "a window must have at least one token but has {}", window);
+  Windows windows(tokenizer, texts, {.window = window});
+  PassageReader reader(model);
+  std::vector<PositionLoss> steps = PositionSteps(window);
+  const auto next = [&](Passage& passage) {
+    while (windows.Next(passage)) {
+      if (static_cast<int64_t>(passage.end) == window) return true;
+    }
+    return false;
+  };
+  int64_t done = 0;
+  ScorePassages(*model.model, reader, next,
+                [&](int64_t, const Passage&, size_t position, const TokenScore& score) {
+                  const auto at = static_cast<int64_t>(position);
+                  const auto step = std::ranges::lower_bound(steps, at, {}, &PositionLoss::last);
+                  step->sum += score.loss;
+                  ++step->tokens;
+                  if (on_progress && ++done % 256 == 0) on_progress(done, windows.tokens());
+                });
+  Check(steps.front().tokens > 0, "no text has a window of {} tokens; give longer ones or a smaller --window",
+        window);
+  return steps;
+}
+
 CompletionLoss LossOfCompletions(const LoadedModel& model, std::span<const Completion> examples,
                                  const OnProgress& on_progress) {
   PassageReader reader(model);

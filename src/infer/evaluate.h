@@ -70,6 +70,22 @@ TextLoss LossOfTexts(const LoadedModel& model, const Tokenizer& tokenizer,
                      std::span<const std::string_view> texts, const WindowOptions& options,
                      const OnProgress& on_progress = {});
 
+/// The losses of the tokens at positions [first, last] of their windows, counted from 1.
+struct PositionLoss {
+  int64_t first, last;
+  double sum = 0;
+  int64_t tokens = 0;
+
+  double loss() const { return sum / static_cast<double>(tokens); }
+};
+
+/// How the loss falls with what stands before a token, in two steps an octave: positions 1, 2, 3, 4 to 5, 6
+/// to 7, 8 to 11, ... of windows of `window` tokens. Only whole windows count, so that all positions are of
+/// the same text. Throws Error if there is none.
+std::vector<PositionLoss> LossByPosition(const LoadedModel& model, const Tokenizer& tokenizer,
+                                         std::span<const std::string_view> texts, int64_t window,
+                                         const OnProgress& on_progress = {});
+
 /// A text and how it goes on.
 struct Completion {
   std::vector<int> context, target;

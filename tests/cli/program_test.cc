@@ -7,13 +7,13 @@ namespace {
 TEST(Program, AloneItExplainsItself) {
   const Outcome outcome = RunLinnet({});
   EXPECT_EQ(outcome.code, 0);
-  for (const char* part : {"train", "generate", "logits", "info", "eval"}) {
+  for (const char* part : {"train", "generate", "logits", "info", "eval", "embed", "plot"}) {
     EXPECT_NE(outcome.out.find(part), std::string::npos) << part;
   }
 }
 
 TEST(Program, EveryCommandHasHelpWithAnExample) {
-  for (const char* command : {"train", "generate", "logits", "info", "eval"}) {
+  for (const char* command : {"train", "generate", "logits", "info", "eval", "embed", "plot"}) {
     const Outcome outcome = RunLinnet({command, "--help"});
     EXPECT_EQ(outcome.code, 0) << command;
     EXPECT_NE(outcome.out.find(std::string("linnet ") + command), std::string::npos) << outcome.out;
@@ -22,7 +22,11 @@ TEST(Program, EveryCommandHasHelpWithAnExample) {
 }
 
 TEST(Program, SoDoCommandsOfCommands) {
-  for (const auto& [command, sub] : {std::pair{"eval", "ppl"}, {"eval", "lambada"}, {"eval", "choices"}}) {
+  for (const auto& [command, sub] : {std::pair{"eval", "ppl"},
+                                     {"eval", "lambada"},
+                                     {"eval", "choices"},
+                                     {"plot", "decay"},
+                                     {"plot", "positions"}}) {
     const Outcome outcome = RunLinnet({command, sub, "--help"});
     EXPECT_EQ(outcome.code, 0) << sub;
     EXPECT_NE(outcome.out.find(fmt::format("Example: linnet {} {}", command, sub)), std::string::npos)

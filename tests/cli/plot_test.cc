@@ -1,0 +1,108 @@
+// linnet plot: what the curves show, as JSON and as SVG.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "cli/program.h"
+
+namespace linnet {
+namespace {
+
+using nlohmann::json;
+
+size_t Count(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+Tensor Values(const std::vector<float>& values, const Shape& shape) {
+  const Tensor tensor = Tensor::Empty(shape);
+  std::copy(values.begin(), values.end(), tensor.data());
+  return tensor;
+}
+
+class PlotCommand : public testing::Test {
+ protected:
+  json Json(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), "plot");
+    arguments.push_back("--json");
+    const Outcome outcome = RunLinnet(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::parse(outcome.out);
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(PlotCommand, DecaysOfRwkv7) {
+  const std::string model = WriteTinyModel(folder_ / "m.safetensors");
+  const json result = Json({"decay", model, "-o", folder_ / "d.svg"});
+  EXPECT_EQ(result["model"], model);
+  ASSERT_EQ(result["layers"].size(), 2u);
+  const auto checkpoint = Checkpoint::Open(model);
+  for (int layer = 0; layer < 2; ++layer) {
+    const Tensor w0 = checkpoint->Load(fmt::format("blocks.{}.att.w0", layer));
+    ASSERT_EQ(result["layers"][layer].size(), 32u);
+    for (int c = 0; c < 32; ++c) {
+      const double sigmoid = 1 / (1 + std::exp(-static_cast<double>(w0.data()[c])));
+      EXPECT_NEAR(result["layers"][layer][c].get<double>(), std::exp(-0.6065306597 * sigmoid), 1e-9);
+    }
+  }
+  const std::string svg = ReadFile(folder_ / "d.svg");
+  EXPECT_EQ(Count(svg, "stroke-linejoin"), 2u);  // a curve a layer
+  EXPECT_EQ(Count(svg, "layer 0"), 1u);
+  EXPECT_TRUE(svg.ends_with("</svg>\n"));
+}
+
+TEST_F(PlotCommand, DecaysOfTheOlderOnes) {
+  const std::string file = folder_ / "old.safetensors";
+  WriteSafetensors(file,
+                   {{"blocks.0.att.time_decay", Values({-6, 0, 1, -1}, {1, 1, 4})},
+                    {"blocks.1.att.time_decay", Values({-2, -3, -4, -5}, {2, 2})},
+                    {"blocks.2.att.time_decay", Values({-2, std::nanf("")}, {2})}},
+                   {});
+  const json result = Json({"decay", file, "--half-life", "-o", folder_ / "d.svg"});
+  ASSERT_EQ(result["layers"].size(), 3u);
+  EXPECT_NEAR(result["layers"][0][0].get<double>(), std::exp(-std::exp(-6)), 1e-9);
+  EXPECT_NEAR(result["layers"][1][3].get<double>(), std::exp(-std::exp(-5)), 1e-9);
+  EXPECT_TRUE(result["layers"][2][1].is_null());
+  EXPECT_EQ(ReadFile(folder_ / "d.svg").find("nan"), std::string::npos);
+  const Outcome table = RunLinnet({"plot", "decay", file});
+  EXPECT_NE(table.out.find("half-life"), std::string::npos) << table.out;
+  EXPECT_EQ(RunLinnet({"plot", "decay", file, "--by-channel", "-o", folder_ / "c.svg"}).code, 0);
+  EXPECT_NE(ReadFile(folder_ / "c.svg"), ReadFile(folder_ / "d.svg"));
+}
+
+TEST_F(PlotCommand, AFileWithoutDecaysIsRefused) {
+  WriteSafetensors(folder_ / "x.safetensors", {{"w", Tensor::Zeros({3})}}, {});
+  EXPECT_TRUE(FailsWith({"plot", "decay", folder_ / "x.safetensors"}, {"x.safetensors", "no decays"}));
+  WriteSafetensors(folder_ / "i.safetensors", {{"blocks.0.att.w0", Tensor::Zeros({3}, DType::kI32)}}, {});
+  EXPECT_TRUE(FailsWith({"plot", "decay", folder_ / "i.safetensors"}, {"blocks.0.att.w0", "i32"}));
+  WriteSafetensors(folder_ / "e.safetensors", {{"blocks.0.att.w0", Tensor::Zeros({0})}}, {});
+  EXPECT_TRUE(FailsWith({"plot", "decay", folder_ / "e.safetensors"}, {"no decays"}));
+}
+
+TEST_F(PlotCommand, PositionsAddUpToTheLoss) {
+  const std::string model = WriteTinyModel(folder_ / "m.safetensors"), text = folder_ / "t.txt";
+  std::string bytes;
+  for (int i = 0; i < 256; ++i) bytes += static_cast<char>('a' + i * i % 26);
+  WriteFile(text, bytes);
+  const json result = Json({"positions", model, "--text", text, "--window", "64", "-o", folder_ / "p.svg"});
+  double sum = 0;
+  int64_t tokens = 0;
+  for (const json& step : result["positions"]) {
+    sum += step["loss"].get<double>() * step["tokens"].get<double>();
+    tokens += step["tokens"].get<int64_t>();
+  }
+  EXPECT_EQ(tokens, 256);
+  const Outcome ppl = RunLinnet({"eval", "ppl", model, "--text", text, "--window", "64", "--json"});
+  EXPECT_NEAR(sum / 256, json::parse(ppl.out)["loss"].get<double>(), 1e-6);
+  EXPECT_EQ(Count(ReadFile(folder_ / "p.svg"), "<circle"), result["positions"].size());
+  const Outcome table = RunLinnet({"plot", "positions", model, "--text", text, "--window", "64"});
+  EXPECT_NE(table.out.find("48 - 63"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("Loss by position"), std::string::npos) << table.out;
+  EXPECT_TRUE(
+      FailsWith({"plot", "positions", model, "--text", text, "--window", "300"}, {"300", "--window"}));
+}
+
+}  // namespace
+}  // namespace linnet
