@@ -149,6 +149,18 @@ void MakePthStream(const std::filesystem::path& folder) {
   save("storage_twice", PthStream(value, {{"0", 4, values}, {"0", 4, values}}));
 }
 
+void MakeCsv(const std::filesystem::path& folder) {
+  const std::pair<const char*, std::string> tables[] = {
+      {"plain", "question,a,b,answer\nwhy?,x,y,1\n"},
+      {"quotes", "\"a, \"\"b\"\"\",\"c\r\nd\",\"\"\r\n5\" pipe,e\n"},
+      {"blank_lines", "\xEF\xBB\xBF\n\r\na\n\n,\n"},
+      {"no_end", "a,\"b\nc"},
+      {"after_the_end", "\"a\"b,c"},
+      {"wide", std::string(1200, ',')},
+  };
+  for (const auto& [name, table] : tables) Save(folder, name, table);
+}
+
 }  // namespace
 }  // namespace linnet
 
@@ -162,6 +174,7 @@ int main(int argc, char** argv) {
   linnet::MakePth(folder / "pth");
   linnet::MakePthStream(folder / "pth_stream");
   linnet::MakeModels(folder);
+  linnet::MakeCsv(folder / "csv");
   for (const auto& [name, value] : linnet::Pickles()) {
     linnet::Save(folder / "pickle", name, linnet::pkl::Program(value));
   }
