@@ -38,7 +38,12 @@ TEST(InfoCommand, JsonIsFlatAndTrue) {
   EXPECT_EQ(info["layers"], 2);
   EXPECT_EQ(info["width"], 32);
   EXPECT_EQ(info["vocab"], 256);
-  EXPECT_EQ(info["state_bytes"], model.NewState(1).slot_bytes());
+  const size_t state = model.NewState(1).slot_bytes();
+  EXPECT_EQ(info["state_bytes"], state);
+  const auto weights = static_cast<size_t>(model.params->count()) * 4;
+  EXPECT_EQ(info["weight_bytes"], weights);
+  EXPECT_EQ(info["token_bytes"], weights - 255 * 32 * 4 + 2 * state);  // a row of the embedding
+  EXPECT_GT(info["most_tokens_per_s"].get<double>(), 100);
   EXPECT_EQ(info["tokenizer"], "bytes");
   EXPECT_EQ(info["step"], 1200);
   EXPECT_EQ(info["val_loss"], 1.25);
@@ -60,8 +65,8 @@ TEST(InfoCommand, TheScreenSaysWhatMatters) {
   const Outcome outcome = RunLinnet({"info", file, "--tensors"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   for (const char* part :
-       {"RWKV-7", "layers 2, width 32, head_size 16", "KiB a sequence", "tokenizer", "bytes", "1200",
-        "training.lr", "0.002", "blocks.1.ffn.value.weight", "[32, 128]"}) {
+       {"RWKV-7", "layers 2, width 32, head_size 16", "KiB a sequence", "for the weights", "at most",
+        "tokenizer", "bytes", "1200", "training.lr", "0.002", "blocks.1.ffn.value.weight", "[32, 128]"}) {
     EXPECT_NE(outcome.out.find(part), std::string::npos) << part << " is missing in\n" << outcome.out;
   }
   EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos);  // a file gives the terminal no orders
