@@ -82,7 +82,7 @@ void RunPpl(const PplOptions& options) {
     return;
   }
   const int64_t window = options.window.window;
-  PrintLabelled({{"text", fmt::format("{} documents, {} bytes, {} tokens",
+  PrintLabelled({{"text", fmt::format("documents {}, bytes {}, tokens {}",
                                       WithCommas(static_cast<int64_t>(documents.texts.size())),
                                       WithCommas(result.bytes), WithCommas(result.tokens))},
                  {"context", window > 0 ? fmt::format("at most {} tokens", WithCommas(window))

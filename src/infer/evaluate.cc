@@ -61,16 +61,16 @@ TextLoss LossOfTexts(const LoadedModel& model, const Tokenizer& tokenizer,
 
 namespace {
 
-/// Positions 1 to `window`, none counted yet: every octave in two halves.
+/// Positions 1 to `window`, none counted yet. A step ends at 1, 2, 3, 4, 6, 8, 12, 16, ... .
 std::vector<PositionLoss> PositionSteps(int64_t window) {
   std::vector<PositionLoss> steps;
-  for (int64_t octave = 1; octave <= window; octave *= 2) {
-    const int64_t half = octave + octave / 2;
-    if (half > octave) steps.push_back({octave, half - 1});
-    steps.push_back({half, 2 * octave - 1});
+  int64_t last = 0;
+  for (int64_t octave = 1; last < window; octave *= 2) {
+    for (int64_t end : {octave, octave + octave / 2}) {
+      if (end > last && last < window) steps.push_back({last + 1, std::min(end, window)});
+      last = std::max(last, end);
+    }
   }
-  std::erase_if(steps, [&](const PositionLoss& step) { return step.first > window; });
-  steps.back().last = std::min(steps.back().last, window);
   return steps;
 }
 

@@ -98,7 +98,7 @@ TEST_F(PlotCommand, PositionsAddUpToTheLoss) {
   EXPECT_NEAR(sum / 256, json::parse(ppl.out)["loss"].get<double>(), 1e-6);
   EXPECT_EQ(Count(ReadFile(folder_ / "p.svg"), "<circle"), result["positions"].size());
   const Outcome table = RunLinnet({"plot", "positions", model, "--text", text, "--window", "64"});
-  EXPECT_NE(table.out.find("48 - 63"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("49 - 64"), std::string::npos) << table.out;
   EXPECT_NE(table.out.find("Loss by position"), std::string::npos) << table.out;
   EXPECT_TRUE(
       FailsWith({"plot", "positions", model, "--text", text, "--window", "300"}, {"300", "--window"}));
