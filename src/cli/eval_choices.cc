@@ -4,6 +4,8 @@
 //   accuracy_per_byte (by the log-likelihood over the choice's length), chance (what guessing would get),
 //   seconds, subjects: a list of objects {name, questions, accuracy, accuracy_per_token, accuracy_per_byte},
 //   empty if the questions name none.
+// --each writes one such object a question: {"subject", "answer", "log_likelihoods": one a choice, "tokens":
+// of each choice}.
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -20,7 +22,7 @@ using Json = nlohmann::ordered_json;
 
 struct ChoicesOptions {
   ModelOptions model;
-  std::string data, examples;
+  std::string data, examples, each;
   std::vector<std::string> pairs;
   int shots = 0;
   MmluForm form = MmluForm::kChat;
@@ -121,6 +123,21 @@ void PrintScreen(const Tallies& tallies) {
                  {"per byte", ShareText(all.Share(all.right_per_byte), all.questions)}});
 }
 
+void WriteEach(const std::string& path, const std::vector<Question>& questions,
+               const std::vector<std::vector<double>>& scores) {
+  AtomicFile file(path);
+  for (size_t i = 0; i < questions.size(); ++i) {
+    Json tokens = Json::array();
+    for (const Choice& choice : questions[i].choices) tokens.push_back(choice.tokens.size());
+    const Json line = {{"subject", questions[i].subject},
+                       {"answer", questions[i].answer},
+                       {"log_likelihoods", scores[i]},
+                       {"tokens", tokens}};
+    file.Write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
+  file.Commit();
+}
+
 void RunChoices(const ChoicesOptions& options) {
   Check(options.data.empty() != options.pairs.empty(), "give either --data or --pairs");
   const LoadedModel model = options.model.Load();
@@ -136,6 +153,7 @@ void RunChoices(const ChoicesOptions& options) {
   progress.Clear();
   Tallies tallies;
   for (size_t i = 0; i < questions.size(); ++i) tallies.Add(questions[i], scores[i]);
+  if (!options.each.empty()) WriteEach(options.each, questions, scores);
   if (options.json) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     PrintJson(options, tallies, seconds.count());
@@ -175,6 +193,8 @@ void AddEvalChoices(CLI::App& eval) {
       ->type_name("chat|plain");
   command->add_option("--limit", options->limit, "Only the first so many questions; 0 is all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  command->add_option("--each", options->each, "Write the scores of every question, as JSON lines")
+      ->type_name("FILE");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Example: linnet eval choices model.safetensors --data mmlu/test --shots 5 --examples mmlu/dev");

@@ -1,4 +1,5 @@
 // linnet eval: its numbers, its formats, and what it says of mistakes.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -78,6 +79,25 @@ TEST_F(EvalCommand, PplTakesDocumentsOfAnyKind) {
   EXPECT_TRUE(Fails({"ppl"}, {"--text", "`linnet eval ppl --help`"}));
 }
 
+// The trainer's held-out loss is that of the same windows. The last tenth of 3,210 bytes is 20 windows of 16
+// and the byte before the first.
+TEST_F(EvalCommand, PplWithoutTheStartTokenIsTheTrainersHeldOutLoss) {
+  std::string text;
+  for (int i = 0; i < 3210; ++i) text += static_cast<char>('a' + i * i % 26);
+  const std::string data = File("data.txt", text), run = folder_ / "run";
+  const Outcome trained =
+      RunLinnet({"train", "--layers", "1", "--width", "32", "--head-size", "16", "--data", data, "--ctx",
+                 "16", "--batch", "2", "--steps", "3", "--out", run, "--log", run + "/log.jsonl"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const std::string model = run + "/model.safetensors";
+  const json info = json::parse(RunLinnet({"info", model, "--json"}).out);
+  const Outcome ppl = RunLinnet({"eval", "ppl", model, "--text", File("held.txt", text.substr(3210 - 321)),
+                                 "--window", "16", "--no-start-token", "--json"});
+  const json result = json::parse(ppl.out);
+  EXPECT_EQ(result["tokens"], 320);
+  EXPECT_NEAR(result["loss"].get<double>(), info["val_loss"].get<double>(), 1e-5);
+}
+
 TEST_F(EvalCommand, LambadaCountsExamples) {
   const std::string file = File("l.jsonl", "{\"text\": \"a b c\"}\n{\"text\": \"x yz\"}\n");
   const json result = Json({"lambada", "--data", file});
@@ -104,6 +124,14 @@ TEST_F(EvalCommand, ChoicesOfEveryFormat) {
        {"accuracy", "accuracy_per_token", "accuracy_per_byte", "accuracy_stderr", "seconds"}) {
     EXPECT_TRUE(result[key].is_number()) << key;
   }
+  Json({"choices", "--data", lines, "--each", folder_ / "each.jsonl"});
+  const std::string each = ReadFile(folder_ / "each.jsonl");
+  EXPECT_EQ(std::ranges::count(each, '\n'), 2);
+  const json first = json::parse(each.substr(0, each.find('\n')));
+  EXPECT_EQ(first["answer"], 1);
+  EXPECT_EQ(first["tokens"], json({1, 1}));
+  ASSERT_EQ(first["log_likelihoods"].size(), 2u);
+  EXPECT_LT(first["log_likelihoods"][0].get<double>(), 0);
   const std::string right = File("right", "he ran home\nshe sat\n"),
                     wrong = File("wrong", "he ran xx\nshe zz\n");
   EXPECT_EQ(Json({"choices", "--pairs", right, wrong})["questions"], 2);
