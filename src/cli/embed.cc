@@ -12,9 +12,9 @@
 
 #include "cli/commands.h"
 #include "cli/eval.h"
+#include "cli/terminal.h"
 #include "infer/datasets.h"
 #include "infer/embedding.h"
-#include "text/utf8.h"
 
 namespace linnet {
 namespace {
@@ -95,12 +95,7 @@ struct Similarities {
       fmt::print("{}\n", object.dump(-1, ' ', false, Json::error_handler_t::replace));
       return;
     }
-    for (const auto& [text, cosine] : others) {
-      Utf8Stream stream(Utf8Stream::Mode::kTerminal);
-      std::string shown = stream.Push(text);
-      shown += stream.Finish();
-      fmt::print("{:8.5f}  {}\n", cosine, shown);
-    }
+    for (const auto& [text, cosine] : others) fmt::print("{:8.5f}  {}\n", cosine, Printable(text));
   }
 };
 

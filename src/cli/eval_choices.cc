@@ -110,7 +110,8 @@ void PrintScreen(const Tallies& tallies) {
   const Tally& all = tallies.all;
   std::vector<std::pair<std::string, std::string>> lines;
   for (const auto& [name, tally] : tallies.subjects) {
-    lines.push_back({name, fmt::format("{:6.2f}% of {}", 100 * tally.Share(tally.right), tally.questions)});
+    lines.push_back(
+        {Printable(name), fmt::format("{:6.2f}% of {}", 100 * tally.Share(tally.right), tally.questions)});
   }
   if (lines.size() > 1) {
     PrintLabelled(lines);

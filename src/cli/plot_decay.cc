@@ -67,7 +67,8 @@ double HalfLife(double decay) { return -std::numbers::ln2 / std::log(decay); }
 Chart DecayChart(const DecayOptions& options, std::vector<std::vector<double>> layers) {
   Chart chart;
   const std::string name = std::filesystem::path(options.model).filename().string();
-  chart.title = fmt::format("{} of each channel, {}", options.half_life ? "Half-life" : "Decay", name);
+  chart.title =
+      fmt::format("{} of each channel, {}", options.half_life ? "Half-life" : "Decay", Printable(name));
   chart.x_label = options.by_channel ? "channel" : "channel, from the fastest to the slowest";
   chart.y_label = options.half_life ? "tokens until half is forgotten" : "decay per token";
   if (options.half_life) chart.y_scale = Scale::kLog;

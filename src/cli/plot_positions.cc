@@ -23,7 +23,8 @@ struct PositionsOptions {
 
 Chart PositionsChart(const PositionsOptions& options, const std::vector<PositionLoss>& steps) {
   const std::string name = std::filesystem::path(options.model.path).filename().string();
-  Chart chart{fmt::format("Loss by position, {}", name), "position in the window", "nats a token", {}};
+  Chart chart{
+      fmt::format("Loss by position, {}", Printable(name)), "position in the window", "nats a token", {}};
   chart.x_scale = Scale::kLog;
   Series series{"loss", Series::Style::kMarkers, {}};
   for (const PositionLoss& step : steps) {

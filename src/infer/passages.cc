@@ -117,10 +117,22 @@ void PassageReader::Read(const Next& next, const Rows& rows) {
   }
 }
 
+namespace {
+
+/// The score of a token among the `vocab` logits of a row.
+TokenScore ScoreOf(Backend& backend, const float* logits, Dim vocab, int target) {
+  Dim likelier = 0;
+  for (Dim id = 0; id < target; ++id) likelier += logits[id] >= logits[target];
+  for (Dim id = target + 1; id < vocab; ++id) likelier += logits[id] > logits[target];
+  const Tensor row = Tensor::Wrap(nullptr, logits, {1, vocab}, DType::kF32);
+  return {backend.SoftmaxLoss(row, {&target, 1}, /*gradient=*/false, 1, 0), likelier == 0};
+}
+
+}  // namespace
+
 std::vector<TokenScore> ScoreTargets(const Model& model, const Tensor& hidden, std::span<const int> targets) {
-  const Tensor& head = model.head();
-  const Dim rows = hidden.dim(0), vocab = head.dim(0),
-            chunk = std::clamp<Dim>(kLogitsPerChunk / vocab, 1, rows);
+  const Dim rows = hidden.dim(0), vocab = model.head().dim(0);
+  const Dim chunk = std::clamp<Dim>(kLogitsPerChunk / vocab, 1, rows);
   Check(static_cast<Dim>(targets.size()) == rows, "[score] {} targets for {} rows", targets.size(), rows);
   for (int target : targets) {
     Check(target >= 0 && target < vocab, "[score] token {} is not in the vocabulary of {}", target, vocab);
@@ -129,17 +141,11 @@ std::vector<TokenScore> ScoreTargets(const Model& model, const Tensor& hidden, s
   for (Dim begin = 0; begin < rows; begin += chunk) {
     std::vector<int> part(static_cast<size_t>(std::min(chunk, rows - begin)));
     std::iota(part.begin(), part.end(), static_cast<int>(begin));
-    const Tensor logits = ops::Linear(ops::Rows(hidden, part), head);
+    const Tensor logits = ops::Linear(ops::Rows(hidden, part), model.head());
     Backend& backend = Backend::For(logits.device());
     ParallelFor(static_cast<int64_t>(part.size()), 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
-        const float* x = logits.data() + i * vocab;
-        const int target = targets[begin + i];
-        const Tensor row = Tensor::Wrap(nullptr, x, {1, vocab}, DType::kF32);
-        int64_t likelier = 0;
-        for (int64_t id = 0; id < target; ++id) likelier += x[id] >= x[target];
-        for (int64_t id = target + 1; id < vocab; ++id) likelier += x[id] > x[target];
-        scores[begin + i] = {backend.SoftmaxLoss(row, {&target, 1}, false, 1, 0), likelier == 0};
+        scores[begin + i] = ScoreOf(backend, logits.data() + i * vocab, vocab, targets[begin + i]);
       }
     });
   }

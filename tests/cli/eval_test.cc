@@ -160,6 +160,13 @@ TEST_F(EvalCommand, MmluBySubjectWithExamples) {
   for (const char* part : {"birds", "sums", "accuracy", "guessing gets 50.00%"}) {
     EXPECT_NE(screen.out.find(part), std::string::npos) << screen.out;
   }
+  const Outcome hostile = Run(
+      {"choices", "--data",
+       File("h.jsonl",
+            "{\"subject\": \"a\\u001b[31m\", \"prompt\": \"\", \"choices\": [\"a\", \"b\"], \"answer\": 0}\n"
+            "{\"subject\": \"b\", \"prompt\": \"\", \"choices\": [\"a\", \"b\"], \"answer\": 0}")});
+  EXPECT_EQ(hostile.code, 0);
+  EXPECT_EQ(hostile.out.find('\x1b'), std::string::npos);  // a file gives the terminal no orders
   EXPECT_TRUE(Fails({"choices", "--data", test, "--shots", "1"}, {"--examples"}));
   EXPECT_TRUE(
       Fails({"choices", "--data", test, "--shots", "2", "--examples", dev}, {dev, "1 examples of birds"}));
