@@ -1,22 +1,21 @@
 // linnet info: what a model file holds, as a screen for people or, with --json, as one flat object:
 //   file, format, file_bytes, tensors, dtypes ("f32 x 12, bf16 x 40"), parameters: always there;
-//   architecture, title, state_bytes (a sequence), weight_bytes (in memory), token_bytes (read and written to
-//   generate a token), most_tokens_per_s (if memory were all that takes time), the sizes (layers, width, ...)
-//   and, if known, tokenizer: if this version runs the model;
+//   architecture, title, state_bytes (of a sequence), weight_bytes (in memory), token_bytes (read and written
+//   to generate a token), read_gb_per_s (of this machine's memory, measured), limit_tokens_per_s (if reading
+//   were all that takes time), the sizes (layers, width, ...) and, if known, tokenizer: if this version runs
+//   the model;
 //   the file's metadata: under their own names where those are free, JSON objects flattened to names such as
 //   "training.lr".
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
-#include "base/parallel.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
+#include "infer/benchmark.h"
+#include "infer/machine.h"
 #include "nn/model.h"
 
 namespace linnet {
@@ -80,39 +79,20 @@ void AddMetadata(const std::map<std::string, std::string>& metadata, Json& info)
   }
 }
 
-/// GB/s at which `bytes` bytes are read over and over by all threads: from the caches if they fit there.
-double ReadBandwidth(size_t bytes) {
-  constexpr size_t kLeast = size_t{1} << 20, kMost = size_t{256} << 20;
-  constexpr std::chrono::milliseconds kEnough{50};
-  const std::vector<uint64_t> words(std::clamp(bytes, kLeast, kMost) / sizeof(uint64_t), 1);
-  std::atomic<uint64_t> sum = 0;  // keeps the reads from being optimised away
-  const auto read = [&] {
-    ParallelFor(static_cast<int64_t>(words.size()), int64_t{1} << 15, [&](int64_t begin, int64_t end) {
-      sum += std::accumulate(words.begin() + begin, words.begin() + end, uint64_t{0});
-    });
-  };
-  read();
-  int passes = 0;
-  const auto start = std::chrono::steady_clock::now();
-  std::chrono::duration<double> taken{};
-  for (; taken < kEnough; taken = std::chrono::steady_clock::now() - start) read(), ++passes;
-  return static_cast<double>(words.size() * sizeof(uint64_t)) * passes / taken.count() * 1e-9;
-}
-
-/// What generation costs in memory. A token reads every weight but the embedding, of which it reads a row,
-/// and reads and writes the state.
-void AddMemory(const LoadedModel& model, Json& info) {
+/// What generation costs: a token reads every weight but the embedding, of which it reads a row, and reads
+/// and writes the state.
+void AddCosts(const LoadedModel& model, Json& info) {
+  constexpr size_t kBeyondCaches = size_t{256} << 20;
   const size_t state_bytes = model.NewState(1).slot_bytes();
-  size_t weights = 0, token = 2 * state_bytes;
-  for (const Parameter& parameter : model.params->parameters()) {
-    const size_t bytes = parameter.tensor.bytes();
-    weights += bytes;
-    token += parameter.name == "emb.weight" ? bytes / static_cast<size_t>(parameter.tensor.dim(0)) : bytes;
-  }
+  size_t weight_bytes = 0;
+  for (const Parameter& parameter : model.params->parameters()) weight_bytes += parameter.tensor.bytes();
+  const double token_bytes = WeightBytesPerToken(model) + 2 * static_cast<double>(state_bytes);
+  const double bytes_per_s = ReadBandwidth(kBeyondCaches, /*rounds=*/3);
   info["state_bytes"] = state_bytes;
-  info["weight_bytes"] = weights;
-  info["token_bytes"] = token;
-  info["most_tokens_per_s"] = ReadBandwidth(token) * 1e9 / static_cast<double>(token);
+  info["weight_bytes"] = weight_bytes;
+  info["token_bytes"] = std::llround(token_bytes);
+  info["read_gb_per_s"] = bytes_per_s * 1e-9;
+  info["limit_tokens_per_s"] = bytes_per_s / token_bytes;
 }
 
 void AddModel(const LoadedModel& model, Json& info) {
@@ -120,7 +100,7 @@ void AddModel(const LoadedModel& model, Json& info) {
   info["title"] = model.architecture->title;
   info["parameters"] = model.params->count();
   for (const auto& [name, size] : model.sizes) info[name] = size;
-  AddMemory(model, info);
+  AddCosts(model, info);
   if (model.metadata.contains("tokenizer")) return;
   try {
     info["tokenizer"] = OpenTokenizer(model, info["file"])->name();
@@ -168,9 +148,9 @@ void AddModelLines(const LoadedModel& model, Json& info, Lines& lines) {
   const auto bytes = [&](const char* name) { return Bytes(info[name].get<uint64_t>()); };
   lines.push_back({"memory", bytes("weight_bytes") + " for the weights"});
   lines.push_back({"state", bytes("state_bytes") + " a sequence, however long it is"});
-  lines.push_back(
-      {"speed", fmt::format("at most {} tokens/s here: {} are read for each",
-                            Rounded(info["most_tokens_per_s"].get<double>()), bytes("token_bytes"))});
+  lines.push_back({"speed", fmt::format("at most {} tokens/s from memory: {} a token at {:.1f} GB/s",
+                                        Rounded(info["limit_tokens_per_s"].get<double>()),
+                                        bytes("token_bytes"), info["read_gb_per_s"].get<double>())});
   for (const auto& [name, size] : model.sizes) info.erase(name);
   info.erase("architecture");
 }
@@ -184,8 +164,9 @@ void PrintScreen(Json info, const std::optional<LoadedModel>& model) {
       {"parameters", WithCommas(info["parameters"].get<int64_t>())},
       {"tensors", fmt::format("{} ({})", info["tensors"].get<size_t>(), Text(info["dtypes"]))}};
   if (model) AddModelLines(*model, info, lines);
-  for (const char* shown : {"file", "format", "file_bytes", "title", "parameters", "tensors", "dtypes",
-                            "state_bytes", "weight_bytes", "token_bytes", "most_tokens_per_s"}) {
+  for (const char* shown :
+       {"file", "format", "file_bytes", "title", "parameters", "tensors", "dtypes", "state_bytes",
+        "weight_bytes", "token_bytes", "read_gb_per_s", "limit_tokens_per_s"}) {
     info.erase(shown);
   }
   for (const auto& [key, value] : info.items()) lines.push_back({Printable(key), Text(value)});

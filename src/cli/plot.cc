@@ -341,8 +341,9 @@ std::string SeriesSvg(const Series& series, const Axes& axes, const Style& style
   return svg;
 }
 
-/// A line and a name for each series, one below the other.
+/// A line and a name for each series, one below the other; the only one needs none.
 std::string LegendSvg(const Chart& chart) {
+  if (chart.series.size() == 1) return "";
   std::string svg;
   double y = kTop + 20;
   for (size_t i = 0; i < chart.series.size(); ++i) {

@@ -43,7 +43,9 @@ TEST(InfoCommand, JsonIsFlatAndTrue) {
   const auto weights = static_cast<size_t>(model.params->count()) * 4;
   EXPECT_EQ(info["weight_bytes"], weights);
   EXPECT_EQ(info["token_bytes"], weights - 255 * 32 * 4 + 2 * state);  // a row of the embedding
-  EXPECT_GT(info["most_tokens_per_s"].get<double>(), 100);
+  EXPECT_GT(info["read_gb_per_s"].get<double>(), 0);
+  EXPECT_NEAR(info["limit_tokens_per_s"].get<double>(),
+              info["read_gb_per_s"].get<double>() * 1e9 / info["token_bytes"].get<double>(), 1);
   EXPECT_EQ(info["tokenizer"], "bytes");
   EXPECT_EQ(info["step"], 1200);
   EXPECT_EQ(info["val_loss"], 1.25);
