@@ -13,6 +13,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "infer/machine.h"
 #include "kernels/backend.h"
 
 namespace linnet::bench {
@@ -67,14 +68,6 @@ inline size_t ResidentBytes() {
   size_t total = 0, resident = 0;
   statm >> total >> resident;
   return resident * 4096;
-}
-
-inline std::string CpuName() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
 }
 
 inline nlohmann::json Machine() { return {{"cpu", CpuName()}, {"threads", Threads()}}; }

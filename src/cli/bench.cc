@@ -14,6 +14,7 @@
 #include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "infer/benchmark.h"
+#include "infer/machine.h"
 
 namespace linnet {
 namespace {
@@ -58,14 +59,6 @@ LoadedModel RandomModel(const BenchOptions& options) {
   std::string known;
   for (const PublishedShape& shape : kShapes) known += std::string(" ") + shape.name;
   Fail("--shape: there is no '{}'; known are:{}", options.shape, known);
-}
-
-std::string CpuName() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
 }
 
 double ResidentMegabytes() {

@@ -12,6 +12,7 @@ void AddChat(CLI::App& app);
 void AddLogits(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddBench(CLI::App& app);
+void AddDoctor(CLI::App& app);
 void AddState(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddConvert(CLI::App& app);

@@ -43,6 +43,7 @@ int Run(int argc, char** argv) {
   AddLogits(app);
   AddInfo(app);
   AddBench(app);
+  AddDoctor(app);
   AddState(app);
   AddTokenize(app);
   AddConvert(app);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 
 #include "base/parallel.h"
 #include "base/random.h"
@@ -37,6 +38,14 @@ uint64_t SumOf(const uint64_t* words, int64_t count) {
 }
 
 }  // namespace
+
+std::string CpuName() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
 
 double ReadBandwidth(size_t bytes, int rounds) {
   const auto words = static_cast<int64_t>(bytes / sizeof(uint64_t));

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "tensor/tensor.h"
 
 namespace linnet {
+
+/// What the system calls the CPU.
+std::string CpuName();
 
 /// Bytes a second at which all threads together read memory, each its part of one range of `bytes` (best of
 /// `rounds`). The range should be much larger than the caches; it is allocated and written first.
