@@ -39,29 +39,6 @@ inline Tensor RandomTensor(const Shape& shape, uint64_t seed, float scale = 1) {
   return t;
 }
 
-/// The peak of matrix products: 2048 x 2048 x 2048 by oneDNN, as flop/s.
-class GemmPeak {
- public:
-  explicit GemmPeak(DType type)
-      : a_(InType(RandomTensor({kSize, kSize}, 1), type)),
-        b_(InType(RandomTensor({kSize, kSize}, 2), type)),
-        c_(Tensor::Empty({kSize, kSize})) {}
-  double Measure() const {
-    const double seconds =
-        Seconds([&] { Backend::For(Device::kCpu).MatMul(a_, false, b_, true, c_, false); });
-    return 2.0 * kSize * kSize * kSize / seconds;
-  }
-
- private:
-  static constexpr Dim kSize = 2048;
-  static Tensor InType(const Tensor& x, DType type) {
-    const Tensor y = Tensor::Empty(x.shape(), type);
-    Backend::For(Device::kCpu).Convert(x, y);
-    return y;
-  }
-  Tensor a_, b_, c_;
-};
-
 /// Resident memory of this process in bytes.
 inline size_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");

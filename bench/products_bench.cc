@@ -57,11 +57,10 @@ nlohmann::json Run(Dim width, Dim megabytes, int rounds) {
                      {},
                      {}});
   }
-  const GemmPeak f32(DType::kF32), bf16(DType::kBf16);
   std::vector<double> read, peak;
   for (int round = 0; round < rounds; ++round) {
     read.push_back(ReadBandwidth(size_t{1} << 30));
-    peak.push_back(bf16.Measure());
+    peak.push_back(GemmPeak(DType::kBf16));
     for (Case& c : cases) {
       c.bandwidth.push_back(static_cast<double>(c.wide.bytes()) / Product(c.wide, 1) / read.back());
       const double flops = 2.0 * static_cast<double>(width) * static_cast<double>(width);

@@ -152,13 +152,13 @@ class Kernel {
 
 nlohmann::json Measure(const Options& o, const std::string& precision) {
   const bool bf16 = precision == "bf16";
-  const GemmPeak peak(bf16 ? DType::kBf16 : DType::kF32);
+  const auto peak = [&] { return GemmPeak(bf16 ? DType::kBf16 : DType::kF32); };
   Step step(o, bf16 ? MatrixType::kBf16 : MatrixType::kF32);
   const Kernel kernel(o, step.batch());
   const double layers = static_cast<double>(o.layers);
   std::vector<double> speeds, peaks, fractions, forward, backward;
   for (int round = -2; round < o.rounds; ++round) {
-    const double before = peak.Measure(), seconds = Seconds([&] { step.Run(); }), after = peak.Measure();
+    const double before = peak(), seconds = Seconds([&] { step.Run(); }), after = peak();
     const double f = Seconds([&] { kernel.Forward(); }), b = Seconds([&] { kernel.Backward(); });
     if (round < 0) continue;  // the first rounds set up products and fill the memory pool
     speeds.push_back(step.tokens() / seconds);

@@ -64,12 +64,11 @@ int main(int argc, char** argv) {
     if (flag == "--heads") heads = std::stoi(argv[i + 1]);
     if (flag == "--rounds") rounds = std::stoi(argv[i + 1]);
   }
-  const GemmPeak peak(DType::kF32);
   std::vector<double> peaks;
   std::vector<Point> points;
   for (Dim context = 128; context <= 65536; context *= 2) points.push_back({context, {}, {}, 0});
   for (int round = 0; round <= rounds; ++round) {
-    peaks.push_back(peak.Measure());
+    peaks.push_back(GemmPeak(DType::kF32));
     for (Point& point : points) {
       Round(heads, point);
       if (round == 0) point.forward.clear(), point.backward.clear();  // page faults of the first touch
