@@ -36,16 +36,20 @@ struct PublishedShape {
 constexpr PublishedShape kShapes[] = {{"0.1B", 12, 768},  {"0.4B", 24, 1024}, {"1.5B", 24, 2048},
                                       {"2.9B", 32, 2560}, {"7.2B", 32, 4096}, {"13.3B", 61, 4096}};
 constexpr Dim kWorldVocabulary = 65536;
+constexpr const char* kTypeNames = "f32, bf16, f16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0";
 
 DType TypeOfName(const std::string& name) {
   for (size_t i = 0; i < std::size(kDTypes); ++i) {
     const auto type = static_cast<DType>(i);
     if (kDTypes[i].name == name && IsReal(type) && type != DType::kF64) return type;
   }
-  Fail(
-      "--dtype: there is no type '{}' for weights; known are f32 bf16 f16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 "
-      "q4_0",
-      name);
+  Fail("--dtype: there is no type '{}' for weights; known are {}", name, kTypeNames);
+}
+
+std::string ShapeNames() {
+  std::string names;
+  for (const PublishedShape& shape : kShapes) names += (names.empty() ? "" : ", ") + std::string(shape.name);
+  return names;
 }
 
 LoadedModel RandomModel(const BenchOptions& options) {
@@ -56,9 +60,7 @@ LoadedModel RandomModel(const BenchOptions& options) {
         {{"layers", shape.layers}, {"width", shape.width}, {"vocab", kWorldVocabulary}});
     return NewModel(architecture, sizes, RandomMatrices{TypeOfName(options.dtype)});
   }
-  std::string known;
-  for (const PublishedShape& shape : kShapes) known += std::string(" ") + shape.name;
-  Fail("--shape: there is no '{}'; known are:{}", options.shape, known);
+  Fail("--shape: there is no '{}'; known are {}", options.shape, ShapeNames());
 }
 
 double ResidentMegabytes() {
@@ -159,9 +161,14 @@ void AddBench(CLI::App& app) {
   options->model.AddTo(*command);
   command->get_option("model")->required(false);
   command->add_option("--shape", options->shape,
-                      "Instead of a file: random weights in a published shape, as 1.5B");
-  command->add_option("--arch", options->architecture, "The architecture of --shape")->capture_default_str();
-  command->add_option("--dtype", options->dtype, "The type of the weights of --shape, as q8_0")
+                      "Instead of a file: random weights in a published shape: " + ShapeNames());
+  command
+      ->add_option("--arch", options->architecture,
+                   "The architecture of --shape; linnet train --help lists them")
+      ->capture_default_str();
+  command
+      ->add_option("--dtype", options->dtype,
+                   fmt::format("The type of the weights of --shape: {}", kTypeNames))
       ->capture_default_str();
   command->add_option("--prompt", options->benchmark.prompt_tokens, "Tokens of the prompt")
       ->check(CLI::Range(1, 1 << 20))

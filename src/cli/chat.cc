@@ -155,6 +155,10 @@ void AddChat(CLI::App& app) {
       ->excludes(system)
       ->excludes(state_in);
   options->sampling.AddTo(*command);
+  // What begins is the template's, not a default that help could print.
+  for (CLI::Option* option : command->get_options()) {
+    if (option->get_group() == "Sampling") option->default_str("");
+  }
   command->add_flag("--stats", options->settings.stats, "Print speed and seed of each answer to stderr");
   command->add_flag("--json", options->json, "Print one JSON object an answer");
   command->footer(

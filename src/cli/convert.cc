@@ -201,7 +201,11 @@ void RunConvert(const ConvertOptions& options) {
 void AddConvert(CLI::App& app) {
   auto options = std::make_shared<ConvertOptions>();
   CLI::App* command = app.add_subcommand("convert", "Write a model in another format or type of numbers");
-  command->add_option("source", options->source, "The model")->required()->type_name("IN");
+  command
+      ->add_option("source", options->source,
+                   "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")
+      ->required()
+      ->type_name("IN");
   command->add_option("target", options->target, "The file to write: .safetensors, .gguf or .pth")
       ->required()
       ->type_name("OUT");
@@ -219,8 +223,9 @@ void AddConvert(CLI::App& app) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
       ->capture_default_str();
   command
-      ->add_option("--tokenizer,--vocab", options->tokenizer,
-                   "bytes, world, or a vocabulary file; if not given, the one in or near the model's file")
+      ->add_option(
+          "--tokenizer,--vocab", options->tokenizer,
+          "bytes, world, 20B, or a vocabulary file; if not given, the one in or near the model's file")
       ->type_name("FILE");
   command->add_option("--threads", options->threads, "Threads; one a physical core if not given")
       ->check(CLI::Range(1, 4096));

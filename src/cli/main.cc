@@ -29,14 +29,23 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
     innermost = innermost->get_subcommands().front();
     command += " " + innermost->get_name();
   }
+  // A word that stands where a command should is one that does not exist.
+  const std::vector<std::string> unknown = innermost->remaining();
+  const bool wants_command = !innermost->get_subcommands({}).empty();
+  if (wants_command && !unknown.empty() && !unknown.front().starts_with('-')) {
+    fmt::print(stderr, "linnet: there is no command '{} {}'; `{} --help` lists them\n", command,
+               unknown.front(), command);
+    return 2;
+  }
   fmt::print(stderr, "linnet: {}; `{} --help` shows what is possible\n", error.what(), command);
   return 2;
 }
 
 int Run(int argc, char** argv) {
-  CLI::App app{"linnet trains RWKV networks in parallel form and runs them as RNNs.", "linnet"};
+  CLI::App app{"linnet runs, trains, chats with, scores and converts RWKV networks.", "linnet"};
   app.set_version_flag("--version", "linnet " LINNET_VERSION, "Print the version");
   app.require_subcommand(0, 1);
+  app.footer("`linnet COMMAND --help` explains a command and gives an example.");
   AddTrain(app);
   AddGenerate(app);
   AddChat(app);

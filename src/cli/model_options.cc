@@ -11,11 +11,13 @@
 namespace linnet {
 
 void ModelOptions::AddTo(CLI::App& command) {
-  command.add_option("model", path, "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")->required()->type_name("FILE");
+  command.add_option("model", path, "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")
+      ->required()
+      ->type_name("FILE");
   command
       .add_option("--precision", precision,
-                  "fp32: float32 arithmetic on exactly widened weights; default: bf16 products where weights "
-                  "are bf16")
+                  "fp32: float32 arithmetic on exactly widened weights; default: bf16 products unless "
+                  "weights are f32")
       ->check(CLI::IsMember({"fp32", "default"}))
       ->capture_default_str();
   command

@@ -118,7 +118,11 @@ void RunDecay(const DecayOptions& options) {
 void AddPlotDecay(CLI::App& plot) {
   auto options = std::make_shared<DecayOptions>();
   CLI::App* command = plot.add_subcommand("decay", "How fast the channels of each layer forget");
-  command->add_option("model", options->model, "The model file")->required()->type_name("FILE");
+  command
+      ->add_option("model", options->model,
+                   "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")
+      ->required()
+      ->type_name("FILE");
   command->add_option("-o,--output", options->output, "Write the curves as SVG")->type_name("FILE");
   command->add_flag("--half-life", options->half_life,
                     "Draw the tokens until half is forgotten instead of the decay");

@@ -166,6 +166,9 @@ void AddTrain(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train a model on text files, or go on with a run");
   const auto train = std::make_shared<TrainCommand>();
   AddSettings(*command, train->options);
+  std::string architectures;
+  for (const Architecture& a : Architectures()) architectures += (architectures.empty() ? "" : ", ") + a.name;
+  command->get_option("--arch")->description("Architecture of the model: " + architectures);
   command->add_flag("--plot", train->plot, "Draw the loss curve in the terminal at the end");
   command->add_option("--config", train->config, "File of settings, one `name = value` a line (ctx = 512)");
   command->footer(

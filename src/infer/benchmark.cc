@@ -6,6 +6,7 @@
 
 #include "infer/generator.h"
 #include "infer/machine.h"
+#include "nn/table.h"
 
 namespace linnet {
 namespace {
@@ -48,8 +49,6 @@ void Decode(const LoadedModel& model, const State& state, int sequences, int ste
     model.model->Forward(batch, state);
   }
 }
-
-bool IsTable(const Parameter& p) { return p.name == "emb.weight"; }
 
 /// Whether products are computed in bf16: they are for every type of matrix but f32.
 bool ComputesInBf16(const LoadedModel& model) { return model.model->head().dtype() != DType::kF32; }

@@ -36,9 +36,9 @@ struct Benchmark {
   double first_token_s = 0;  // a prompt of one token, after the weights have been read once
 };
 
-/// Bytes of weights that a token needs: all but the embedding's table, of which it needs a row.
+/// Bytes of weights that a token needs: all but tables, of which it needs a row.
 double WeightBytesPerToken(const LoadedModel& model);
-/// Floating-point operations of a token: two for each weight but the embedding's, and the recurrence's.
+/// Floating-point operations of a token: two for each weight that is in no table, and the recurrence's.
 double FlopsPerToken(const LoadedModel& model);
 
 Benchmark RunBenchmark(const LoadedModel& model, const BenchmarkOptions& options);

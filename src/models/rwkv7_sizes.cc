@@ -75,9 +75,8 @@ double Rwkv7RecurrenceFlops(const Sizes& sizes) {
 }
 
 double Rwkv7aRecurrenceFlops(const Sizes& sizes) {
-  // A row times its token's matrix, and its scale; the tables count as parameters but are looked up only.
-  const double layers = sizes.at("layers"), matrix = kDeepRank * kDeepRank;
-  return Rwkv7RecurrenceFlops(sizes) + layers * (2 * matrix - 2 * matrix * sizes.at("vocab"));
+  // A row times its token's matrix.
+  return Rwkv7RecurrenceFlops(sizes) + 2.0 * sizes.at("layers") * kDeepRank * kDeepRank;
 }
 
 Sizes ReadRwkv7bSizes(const Checkpoint& checkpoint) {
@@ -93,9 +92,7 @@ Sizes CompleteRwkv7bSizes(Sizes sizes) {
 }
 
 double Rwkv7bRecurrenceFlops(const Sizes& sizes) {
-  // The tables again. Attention grows with the text and is not counted.
-  const double layers = sizes.at("layers"), row = kAttentionKeys + sizes.at("width");
-  return Rwkv7aRecurrenceFlops(sizes) - layers * 2 * row * sizes.at("vocab");
+  return Rwkv7aRecurrenceFlops(sizes);  // attention grows with the text and is not counted
 }
 
 }  // namespace linnet::models

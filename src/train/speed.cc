@@ -4,13 +4,16 @@
 #include <chrono>
 
 #include "kernels/backend.h"
+#include "nn/table.h"
 
 namespace linnet {
 
 double TrainingFlopsPerToken(const LoadedModel& model) {
-  const Dim table = model.sizes.at("vocab") * model.sizes.at("width");
-  return 6.0 * static_cast<double>(model.params->count() - table) +
-         3 * model.architecture->recurrence_flops(model.sizes);
+  double flops = 3 * model.architecture->recurrence_flops(model.sizes);
+  for (const Parameter& p : model.params->parameters()) {
+    if (!IsTable(p)) flops += 6.0 * static_cast<double>(p.tensor.size());
+  }
+  return flops;
 }
 
 double MeasureMatMulPeak(DType type) {

@@ -6,7 +6,7 @@
 namespace linnet {
 
 /// Floating-point operations that training does per token: 6 for each parameter (2 forward, 4 backward) but
-/// the embedding table, which is only looked up, and three times the recurrence.
+/// those of tables, which are only looked up, and three times the recurrence.
 double TrainingFlopsPerToken(const LoadedModel& model);
 
 /// Operations a second of a large matrix product in this type (f32 or bf16). Takes less than half a second.

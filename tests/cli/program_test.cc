@@ -4,16 +4,19 @@
 namespace linnet {
 namespace {
 
+constexpr const char* kCommands[] = {"train",    "generate", "chat", "logits", "info", "bench", "state",
+                                     "tokenize", "convert",  "eval", "embed",  "plot", "doctor"};
+
 TEST(Program, AloneItExplainsItself) {
   const Outcome outcome = RunLinnet({});
   EXPECT_EQ(outcome.code, 0);
-  for (const char* part : {"train", "generate", "logits", "info", "eval", "embed", "plot"}) {
-    EXPECT_NE(outcome.out.find(part), std::string::npos) << part;
+  for (const char* command : kCommands) {
+    EXPECT_NE(outcome.out.find(fmt::format("\n  {} ", command)), std::string::npos) << command;
   }
 }
 
 TEST(Program, EveryCommandHasHelpWithAnExample) {
-  for (const char* command : {"train", "generate", "logits", "info", "eval", "embed", "plot"}) {
+  for (const char* command : kCommands) {
     const Outcome outcome = RunLinnet({command, "--help"});
     EXPECT_EQ(outcome.code, 0) << command;
     EXPECT_NE(outcome.out.find(std::string("linnet ") + command), std::string::npos) << outcome.out;
@@ -41,7 +44,8 @@ TEST(Program, SaysItsVersion) {
 }
 
 TEST(Program, AWrongCommandLineExitsWith2AndAHint) {
-  EXPECT_TRUE(FailsWith({"sing"}, {"sing", "`linnet --help`"}));
+  EXPECT_TRUE(FailsWith({"sing"}, {"no command 'linnet sing'", "`linnet --help`"}));
+  EXPECT_TRUE(FailsWith({"eval", "sing"}, {"no command 'linnet eval sing'", "`linnet eval --help`"}));
   EXPECT_TRUE(FailsWith({"info"}, {"model", "`linnet info --help`"}));
   EXPECT_TRUE(FailsWith({"info", "x", "--jsn"}, {"--jsn", "`linnet info --help`"}));
   EXPECT_EQ(RunLinnet({"sing"}).code, 2);

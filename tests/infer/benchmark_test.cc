@@ -1,0 +1,29 @@
+#include "infer/benchmark.h"
+
+#include <gtest/gtest.h>
+
+namespace linnet {
+namespace {
+
+LoadedModel WithVocabulary(const Architecture& architecture, Dim vocab) {
+  Sizes sizes{{"layers", 2}, {"width", 64}, {"vocab", vocab}};
+  if (architecture.name != "rwkv4") sizes["head_size"] = 32;
+  return NewModel(architecture, architecture.complete_sizes(sizes), /*seed=*/1);
+}
+
+/// A larger vocabulary makes a token dearer by the rows that the head gains, and by nothing else: embeddings
+/// have more rows, but a token needs one.
+TEST(BenchmarkTest, TablesCostOneRow) {
+  constexpr Dim kFew = 100, kMany = 300;
+  for (const Architecture& architecture : Architectures()) {
+    const LoadedModel few = WithVocabulary(architecture, kFew), many = WithVocabulary(architecture, kMany);
+    const double more = static_cast<double>((kMany - kFew) * many.sizes.at("width"));
+    EXPECT_DOUBLE_EQ(WeightBytesPerToken(many) - WeightBytesPerToken(few), more * sizeof(float))
+        << architecture.name;
+    EXPECT_DOUBLE_EQ(FlopsPerToken(many) - FlopsPerToken(few), 2 * more) << architecture.name;
+    EXPECT_GT(FlopsPerToken(few), 0) << architecture.name;
+  }
+}
+
+}  // namespace
+}  // namespace linnet
