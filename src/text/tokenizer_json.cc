@@ -107,10 +107,9 @@ class Reader {
 
   /// Makes room for an id and checks that it is no wild number: few tables have gaps.
   std::string& TokenOf(const json& id, size_t known) {
-    const auto number = id.get<int64_t>();
-    Check(id.is_number_unsigned() && number >= 0 && static_cast<size_t>(number) <= 2 * known + 1024,
+    Check(id.is_number_unsigned() && id.get<uint64_t>() <= 2 * known + 1024,
           "{}: a token has the id {}, but there are {} tokens", file_, id.dump(), known);
-    const auto index = static_cast<size_t>(number);
+    const auto index = id.get<size_t>();
     if (index >= vocabulary_.tokens.size()) vocabulary_.tokens.resize(index + 1);
     return vocabulary_.tokens[index];
   }

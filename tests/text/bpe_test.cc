@@ -184,6 +184,7 @@ TEST(TokenizerJson, WhatIsMalformedIsRefused) {
   };
   EXPECT_TRUE(refuses("/model/vocab/ab", 1u << 30, "has the id 1073741824"));
   EXPECT_TRUE(refuses("/model/vocab/ab", -1, "has the id -1"));
+  EXPECT_TRUE(refuses("/model/vocab/ab", 1e24, "has the id 1e+24"));
   EXPECT_TRUE(refuses("/model/vocab/ab", 97, "two tokens have the id 97"));
   EXPECT_TRUE(refuses("/model/vocab/ab", "x", "t.json"));
   EXPECT_TRUE(refuses("/model/vocab", 3, "must be an object"));
