@@ -45,6 +45,12 @@ void ReadStops(const Json& value, std::vector<std::string>& stops) {
   }
 }
 
+const Json& WholeNumber(const Json& object, const char* key) {
+  const Json& value = object.at(key);
+  Check(value.is_number_unsigned(), "{} must be a whole number of at least 0 but is {}", key, value.dump());
+  return value;
+}
+
 /// Sets what `object` says. Members that mean nothing here are passed over: files carry all kinds of them.
 void ReadOptions(const Json& object, GenerateOptions& options) {
   for (const auto& setting : SamplingSettings(options.sampler)) {
@@ -52,8 +58,8 @@ void ReadOptions(const Json& object, GenerateOptions& options) {
     std::replace(name.begin(), name.end(), '-', '_');
     if (object.contains(name)) SetSampling(options.sampler, setting.first, object.at(name).dump());
   }
-  if (object.contains("max_tokens")) options.max_tokens = object.at("max_tokens").get<int64_t>();
-  if (object.contains("seed")) options.seed = object.at("seed").get<uint64_t>();
+  if (object.contains("max_tokens")) options.max_tokens = WholeNumber(object, "max_tokens").get<int64_t>();
+  if (object.contains("seed")) options.seed = WholeNumber(object, "seed").get<uint64_t>();
   if (object.contains("past_end")) options.past_end = object.at("past_end").get<bool>();
   if (object.contains("stop")) ReadStops(object.at("stop"), options.stops);
 }
