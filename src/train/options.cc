@@ -40,6 +40,19 @@ void CheckLength(const TrainOptions& options) {
   Check(lengths == 1, "the length of the run is given twice; give one of --steps, --tokens and --minutes");
 }
 
+/// Whether `saved` is a value of this kind, which it then sets. A whole number is not taken from one with a
+/// point or an exponent, which may be beyond all integers.
+template <class T>
+bool Read(const json& saved, T& value) {
+  if (std::is_integral_v<T> && saved.is_number_float()) return false;
+  try {
+    saved.get_to(value);
+  } catch (const json::exception&) {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 SaveInterval ParseSaveInterval(const std::string& text) {
@@ -90,11 +103,8 @@ TrainOptions AdoptSettings(const TrainOptions& asked, const std::string& setting
   VisitSettings([&](const Setting& setting, auto member) {
     if (setting.on_resume == OnResume::kForget || !saved.contains(setting.key())) return;
     auto value = options.*member;
-    try {
-      saved.at(setting.key()).get_to(value);
-    } catch (const json::exception&) {
-      Fail("{}: the setting {} of its run cannot be read", where, setting.key());
-    }
+    Check(Read(saved.at(setting.key()), value), "{}: the setting {} of its run cannot be read", where,
+          setting.key());
     if (!asked.given.contains(setting.flag)) {
       options.*member = value;
     } else if (setting.on_resume == OnResume::kSame) {

@@ -91,8 +91,10 @@ TEST(Options, AResumedRunRefusesOtherNumbers) {
   EXPECT_NO_THROW(AdoptSettings(asked, saved, "the checkpoint"));
   EXPECT_TRUE(
       Refused([&] { AdoptSettings(asked, "{", "the checkpoint"); }, {"the checkpoint", "cannot be read"}));
-  EXPECT_TRUE(
-      Refused([&] { AdoptSettings({}, "{\"ctx\": \"x\"}", "the checkpoint"); }, {"the checkpoint", "ctx"}));
+  for (const char* ctx : {"{\"ctx\": \"x\"}", "{\"ctx\": 1e30}"}) {
+    EXPECT_TRUE(Refused([&] { AdoptSettings({}, ctx, "the checkpoint"); },
+                        {"the checkpoint", "ctx", "cannot be read"}));
+  }
 }
 
 }  // namespace
