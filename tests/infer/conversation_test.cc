@@ -33,7 +33,7 @@ class ConversationTest : public testing::Test {
   }
 
   const LoadedModel model_ = TinyModel();
-  const BytesTokenizer tokenizer_;
+  const BytesTokenizer tokenizer_{};
 };
 
 /// Equal to within `bound`, or to the bit if that is 0.

@@ -59,7 +59,7 @@ TEST(WorldVocabulary, RefusesWhatIsMalformed) {
       {"1 'a' 1\n2 'a' 1", "v.txt:2: the token of id 2 is there already"},
   };
   for (const auto& [text, message] : cases) {
-    EXPECT_TRUE(Refuses([&] { ParseWorldVocabulary(text, "v.txt"); }, message)) << text;
+    EXPECT_TRUE(Refuses([&text = text] { ParseWorldVocabulary(text, "v.txt"); }, message)) << text;
   }
 }
 
