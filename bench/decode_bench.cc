@@ -113,6 +113,7 @@ double OverheadPerLayer(const LoadedModel& m) {
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet;
   using namespace linnet::bench;
   Dim layers = 4, width = 256;

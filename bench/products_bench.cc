@@ -85,6 +85,7 @@ nlohmann::json Run(Dim width, Dim megabytes, int rounds) {
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet::bench;
   const auto number = [&](const char* name, long standard) {
     for (int i = 1; i + 1 < argc; ++i) {

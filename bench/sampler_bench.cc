@@ -54,6 +54,7 @@ nlohmann::json Measure(const Case& c, const std::vector<std::vector<float>>& row
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet;
   using namespace linnet::bench;
   size_t vocab = 65536;

@@ -53,6 +53,7 @@ nlohmann::json Measure(const std::string& text, const std::string& vocabulary) {
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet;
   using namespace linnet::bench;
   if (argc < 3) {

@@ -181,6 +181,7 @@ nlohmann::json Measure(const Options& o, const std::string& precision) {
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet::bench;
   try {
     const Options o = Parse(argc, argv);

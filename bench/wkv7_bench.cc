@@ -55,6 +55,7 @@ void Round(Dim heads, Point& point) {
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet;
   using namespace linnet::bench;
   Dim heads = 4;

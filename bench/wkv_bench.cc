@@ -86,6 +86,7 @@ Subject Wkv7(Backend& backend, const Inputs& many, const Inputs& few, int heads)
 }  // namespace linnet::bench
 
 int main(int argc, char** argv) {
+  linnet::WaitShortly(argv);
   using namespace linnet;
   using namespace linnet::bench;
   int heads = 4, rounds = 15;

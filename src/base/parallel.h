@@ -18,6 +18,12 @@ int Threads();
 /// the number in force. Throws Error if `threads` < 1.
 int SetThreads(int threads);
 
+/// To be called first in main. A thread of OpenMP's, which oneDNN uses, spins for milliseconds before it
+/// sleeps. Where other threads want the cores too, those of the pool or of other programs, it then spins away
+/// the time of the very thread it waits for: training becomes ten times slower. A short spin costs 2% on an
+/// idle machine. OpenMP reads its settings before main, hence this starts the program once more.
+void WaitShortly(char** argv);
+
 /// How many parts ParallelFor cuts `n` items into if a part is to have at least `grain` of them.
 inline int Parts(int64_t n, int64_t grain) {
   return static_cast<int>(std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, Threads()));

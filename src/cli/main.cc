@@ -1,26 +1,15 @@
 // The program: hands the command line to one command and turns errors into one line on stderr. Exit codes: 0
 // done, 1 the work failed, 2 the command line was wrong, 130 stopped by Ctrl-C.
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "cli/commands.h"
 
 namespace linnet {
 namespace {
-
-/// A thread of OpenMP that waits for the others spins for milliseconds before it sleeps. Where other programs
-/// want the cores too it then spins away the time of the very thread it waits for: training becomes ten times
-/// slower. A short spin costs 2% on an idle machine. The runtime reads its settings before main, hence the
-/// second start of the program.
-void SpinShortly(char** argv) {
-  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-  setenv("GOMP_SPINCOUNT", "1000", 0);
-  execv("/proc/self/exe", argv);  // where that cannot be done, all works as before, only slower
-}
 
 int UsageError(const CLI::App& app, const CLI::ParseError& error) {
   std::string command = "linnet";
@@ -76,7 +65,7 @@ int Run(int argc, char** argv) {
 }  // namespace linnet
 
 int main(int argc, char** argv) {
-  linnet::SpinShortly(argv);
+  linnet::WaitShortly(argv);
   try {
     const int code = linnet::Run(argc, argv);
     linnet::Check(std::fflush(stdout) == 0 && !std::ferror(stdout), "standard output: writing failed");
