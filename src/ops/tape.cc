@@ -6,16 +6,24 @@ namespace linnet {
 namespace {
 
 thread_local Tape* current = nullptr;
+thread_local int pauses = 0;  // of tapes in scope
 
 }  // namespace
 
 Tape::Tape() : outer_(current) { current = this; }
 Tape::~Tape() { current = outer_; }
 
-TapePause::TapePause() : paused_(current) { current = nullptr; }
-TapePause::~TapePause() { current = paused_; }
+TapePause::TapePause() : paused_(current) {
+  current = nullptr;
+  pauses += paused_ != nullptr;
+}
+TapePause::~TapePause() {
+  current = paused_;
+  pauses -= paused_ != nullptr;
+}
 
 Tape* Tape::Current() { return current; }
+bool Tape::Training() { return current != nullptr || pauses > 0; }
 
 void Tape::Backward(const Tensor& loss, float seed) {
   Check(loss.size() == 1, "[backward] a loss has one element, this tensor is {}", loss.shape());

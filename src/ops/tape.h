@@ -30,6 +30,8 @@ class Tape {
   }
   /// The innermost tape in scope, or null.
   static Tape* Current();
+  /// Whether there is a tape in scope, be it paused: what is computed now belongs to a training step.
+  static bool Training();
 
   /// Appends a step that turns the gradients of an op's outputs, which the op has tracked, into those of its
   /// inputs.
