@@ -162,7 +162,8 @@ TEST_F(ChatCommand, CtrlCKeepsWhatWasSaid) {
   WriteFile(folder_ / "in", "one\ntwo\n");
   const std::string out = folder_ / "out", state = folder_ / "state";
   const std::string command = fmt::format(
-      "timeout --preserve-status --signal=INT 2 {} chat {} -n 1000000000 --ban 0 --ban-text '\n' "
+      "timeout --foreground --preserve-status --signal=INT 2 {} chat {} -n 1000000000 --ban 0 --ban-text "
+      "'\n' "
       "--state-out {} <{} >{} 2>{}.err",
       Quoted(LINNET_PROGRAM), Quoted(model_), Quoted(state), Quoted(folder_ / "in"), Quoted(out),
       Quoted(out));

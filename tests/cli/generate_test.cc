@@ -101,7 +101,8 @@ TEST_F(GenerateCommand, CtrlCEndsItInOrder) {
   // timeout(1) sends the signal as a terminal would; what was generated so far stays.
   const std::string out = folder_ / "out";
   const std::string command = fmt::format(
-      "timeout --preserve-status --signal=INT 2 {} generate {} -p abc -n 1000000000000 --past-end --stats",
+      "timeout --foreground --preserve-status --signal=INT 2 {} generate {} -p abc -n 1000000000000 "
+      "--past-end --stats",
       Quoted(LINNET_PROGRAM), Quoted(model_));
   const int status =
       std::system(fmt::format("{} >{} 2>{}", command, Quoted(out), Quoted(out + ".err")).c_str());

@@ -12,7 +12,7 @@ class TokenizeCommand : public testing::Test {
   TokenizeCommand() {
     WriteFile(folder_ / "w.txt", SmallWorld(300));
     nlohmann::json bpe = SmallBpe({{"a", "b"}});
-    bpe["added_tokens"] = {AddedToken(257, "<end>", true, false)};
+    bpe["added_tokens"] = nlohmann::json::array({AddedToken(257, "<end>", true, false)});
     WriteFile(folder_ / "b.json", bpe.dump());
   }
 

@@ -2,8 +2,10 @@
 #include "kernels/cpu/products.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/parallel.h"
@@ -37,13 +39,18 @@ void MultiplyRowAvx512(DType, const void*, int64_t, int64_t, const Bf16*, float*
 #endif
 void Multiply(const ProductTile<float>& tile) { MultiplyTile(tile); }
 
-/// Memory that a thread uses again and again.
+/// Memory that a thread uses again and again, aligned to a cache line.
 template <class T>
 T* Scratch(int64_t count) {
-  thread_local Tensor memory;
-  const Dim bytes = count * static_cast<Dim>(sizeof(T));
-  if (!memory || memory.size() < bytes) memory = Tensor::Empty({bytes}, DType::kU8);
-  return static_cast<T*>(memory.raw());
+  thread_local std::unique_ptr<std::byte, decltype(&std::free)> memory(nullptr, std::free);
+  thread_local size_t capacity = 0;
+  const size_t bytes = (static_cast<size_t>(count) * sizeof(T) + 63) / 64 * 64;
+  if (bytes > capacity) {
+    memory.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
+    Check(memory != nullptr, "[linear] the system has no {} bytes left", bytes);
+    capacity = bytes;
+  }
+  return reinterpret_cast<T*>(memory.get());
 }
 
 /// Rows of a weight matrix.
