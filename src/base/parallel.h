@@ -34,9 +34,9 @@ using PartFn = void (*)(const void* body, int part, int64_t begin, int64_t end);
 void RunParts(int64_t n, int parts, const void* body, PartFn call);
 }  // namespace internal
 
-/// The body must not throw. Calls body(part, begin, end) for `parts` consecutive ranges that cover [0, n);
-/// threads take them in order, each the next when it is done with its last. The ranges depend on n and parts
-/// alone, so a sum over per-part results is reproducible.
+/// Calls body(part, begin, end), which must not throw, for `parts` consecutive ranges that cover [0, n). Each
+/// thread takes its own share of them in order, then what is left of the others'. The ranges depend on n and
+/// parts alone, so a sum over per-part results is reproducible.
 template <class Body>
 void ParallelParts(int64_t n, int parts, const Body& body) {
   if (parts == 1) {
