@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
@@ -68,8 +69,10 @@ class Pool {
   int workers() const { return static_cast<int>(threads_.size()); }
 
   /// Runs all parts. Not for two callers at once.
-  void Run(int64_t n, int parts, const void* body, internal::PartFn call) {
+  void Run(int64_t n, int parts, const void* body, internal::PartFn call, std::span<const Ahead> ahead) {
     job_ = {n, parts, body, call};
+    ahead_count_ = std::min(ahead.size(), ahead_.size());
+    std::copy_n(ahead.begin(), ahead_count_, ahead_.begin());
     const auto threads = static_cast<int>(shares_.size());
     for (int t = 0; t < threads; ++t) shares_[t].Set(parts * t / threads, parts * (t + 1) / threads);
     unfinished_.store(workers(), std::memory_order_relaxed);
@@ -114,6 +117,42 @@ class Pool {
     std::atomic<uint64_t> bounds_ = 0;
   };
   static constexpr int kSpins = 2000;  // some 50 microseconds
+  static constexpr size_t kMostAhead = 8;
+  /// A part of a second-level cache.
+  static constexpr int64_t kMostAheadBytes = 1 << 18;
+
+  /// What a thread will read next: its share of what all of them will.
+  struct Next {
+    std::array<Ahead, kMostAhead> pieces;
+    size_t count = 0;
+  };
+  Next NextOf(int thread) const {
+    int64_t all = 0, at = 0, left = kMostAheadBytes;
+    for (size_t i = 0; i < ahead_count_; ++i) all += ahead_[i].bytes;
+    const int64_t begin = all * thread / static_cast<int64_t>(shares_.size());
+    Next next;
+    for (size_t i = 0; i < ahead_count_ && left > 0; at += ahead_[i++].bytes) {
+      const int64_t skip = std::max<int64_t>(0, begin - at), bytes = std::min(left, ahead_[i].bytes - skip);
+      if (bytes <= 0) continue;
+      next.pieces[next.count++] = {ahead_[i].data + skip, bytes};
+      left -= bytes;
+    }
+    return next;
+  }
+
+  /// Fetches it, until there is work.
+  void Fetch(const Next& next, uint32_t seen) const {
+    constexpr int64_t kLine = 64, kStep = 16 * kLine;
+    for (size_t i = 0; i < next.count; ++i) {
+      const auto& [data, bytes] = next.pieces[i];
+      for (int64_t at = 0; at < bytes; at += kStep) {
+        if (number_.load(std::memory_order_relaxed) != seen) return;
+        for (int64_t line = at; line < std::min(bytes, at + kStep); line += kLine) {
+          __builtin_prefetch(data + line, 0, 2);
+        }
+      }
+    }
+  }
 
   void Publish() {
     number_.fetch_add(1, std::memory_order_release);
@@ -138,13 +177,17 @@ class Pool {
       ++seen;
       if (job_.call == nullptr) return;
       RunShare(thread);
+      const Next next = NextOf(thread);  // before the job may be replaced
       unfinished_.fetch_sub(1, std::memory_order_release);
+      Fetch(next, seen);
     }
   }
 
   std::vector<Share> shares_;  // one a thread, the caller's first
   std::vector<std::thread> threads_;
   Job job_;
+  std::array<Ahead, kMostAhead> ahead_;
+  size_t ahead_count_ = 0;
   std::atomic<uint32_t> number_ = 0;  // of jobs so far
   alignas(64) std::atomic<int> unfinished_ = 0;
 };
@@ -185,7 +228,7 @@ void WaitShortly(char** argv) {
   execv("/proc/self/exe", argv);  // where that cannot be done, all works as before, only slower
 }
 
-void internal::RunParts(int64_t n, int parts, const void* body, PartFn call) {
+void internal::RunParts(int64_t n, int parts, const void* body, PartFn call, std::span<const Ahead> ahead) {
   // Work inside of work, or of a second caller, is done by its own thread.
   std::unique_lock lock(pool_mutex, std::defer_lock);
   if (has_pool || ThreadCount() == 1 || !lock.try_lock()) {
@@ -193,7 +236,7 @@ void internal::RunParts(int64_t n, int parts, const void* body, PartFn call) {
     return;
   }
   has_pool = true;
-  ThePool().Run(n, parts, body, call);
+  ThePool().Run(n, parts, body, call, ahead);
   has_pool = false;
 }
 

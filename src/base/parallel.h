@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace linnet {
 
@@ -29,23 +31,34 @@ inline int Parts(int64_t n, int64_t grain) {
   return static_cast<int>(std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, Threads()));
 }
 
+/// Memory that will be read soon.
+struct Ahead {
+  const std::byte* data = nullptr;
+  int64_t bytes = 0;
+};
+
 namespace internal {
 using PartFn = void (*)(const void* body, int part, int64_t begin, int64_t end);
-void RunParts(int64_t n, int parts, const void* body, PartFn call);
+void RunParts(int64_t n, int parts, const void* body, PartFn call, std::span<const Ahead> ahead = {});
 }  // namespace internal
 
 /// Calls body(part, begin, end), which must not throw, for `parts` consecutive ranges that cover [0, n). Each
 /// thread takes its own share of them in order, then what is left of the others'. The ranges depend on n and
-/// parts alone, so a sum over per-part results is reproducible.
+/// parts alone, so a sum over per-part results is reproducible. `ahead` is what the next such call will read,
+/// in the order of its parts, if that is known: a thread that waits for it meanwhile fetches the beginning of
+/// its share into its cache.
 template <class Body>
-void ParallelParts(int64_t n, int parts, const Body& body) {
+void ParallelParts(int64_t n, int parts, const Body& body, std::span<const Ahead> ahead = {}) {
   if (parts == 1) {
     body(0, int64_t{0}, n);
     return;
   }
-  internal::RunParts(n, parts, std::addressof(body), [](const void* b, int part, int64_t begin, int64_t end) {
-    (*static_cast<const Body*>(b))(part, begin, end);
-  });
+  internal::RunParts(
+      n, parts, std::addressof(body),
+      [](const void* b, int part, int64_t begin, int64_t end) {
+        (*static_cast<const Body*>(b))(part, begin, end);
+      },
+      ahead);
 }
 
 /// Calls body(begin, end) for ranges that cover [0, n), each of at least `grain` items, in parallel.

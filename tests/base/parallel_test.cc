@@ -42,6 +42,24 @@ TEST(Parallel, WhatThreadsWriteIsThereAfterwards) {
   for (int64_t n = 0; n < 100; ++n) ASSERT_EQ(ParallelSum(n), n * (n - 1) / 2);
 }
 
+TEST(Parallel, WhatIsReadNextChangesNothing) {
+  const std::vector<std::byte> memory(1 << 20);
+  // More pieces than are kept, empty ones, and memory that is nobody's.
+  std::vector<Ahead> ahead(20, {memory.data(), 1 << 20});
+  ahead[0] = {};
+  ahead[1] = {reinterpret_cast<const std::byte*>(8), 1 << 20};
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    std::vector<std::atomic<int>> done(64);
+    ParallelParts(
+        64, 16,
+        [&](int, int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) ++done[i];
+        },
+        std::span(ahead).first(repeat % 21));
+    for (const auto& d : done) ASSERT_EQ(d, 1);
+  }
+}
+
 TEST(Parallel, WorkInsideOfWorkIsDone) {
   std::vector<int64_t> sums(64);
   ParallelFor(64, 1, [&](int64_t begin, int64_t end) {

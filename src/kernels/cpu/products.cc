@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "base/parallel.h"
@@ -17,7 +18,7 @@ namespace linnet {
 namespace {
 
 /// Columns are given to threads by cache lines of c; where b's rows are read across, in longer pieces.
-constexpr int64_t kColumnUnit = 16, kWideColumnUnit = 64;
+constexpr int64_t kColumnUnit = 16, kWideColumnUnit = 256;
 /// Bytes of weights that are worth handing to a thread.
 constexpr int64_t kGrainBytes = 1 << 17;
 /// Stretch of K whose tile of a and b stays in the first-level cache.
@@ -25,6 +26,8 @@ constexpr int64_t kStretch = 2048;
 /// Bytes of rows of b that many rows of a pass by while they stay in the second-level cache.
 constexpr int64_t kPanelBytes = 1 << 18;
 constexpr int64_t kMostPanelColumns = 64;
+/// Up to so many rows of a, reading weights takes a good part of the time.
+constexpr int64_t kFewRows = 64;
 
 int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -120,13 +123,34 @@ struct Product {
       std::fill_n(memory + columns * k, (padded - columns) * k, T{});
     }
     auto* sums = reinterpret_cast<float*>(memory + padded * k);
-    for (int64_t row = 0; row < m; row += kTileMostRows) Strip(rows, row, column, columns, sums);
+    const int64_t strips = (m + kTileMostRows - 1) / kTileMostRows;
+    NextPanel next(b.At(column + columns), std::min(columns, n - column - columns) * b.bytes,
+                   strips * (padded / kTileColumns) * ((k + kStretch - 1) / kStretch));
+    for (int64_t row = 0; row < m; row += kTileMostRows) Strip(rows, row, column, columns, sums, next);
   }
 
+  /// The weights of the next panel, fetched a few lines a tile: memory works while the tiles compute.
+  class NextPanel {
+   public:
+    NextPanel(const std::byte* data, int64_t bytes, int64_t tiles)
+        : at_(data), end_(data + bytes), step_(RoundUp(bytes / tiles + 1, kLine)) {}
+    void FetchSome() {
+      const std::byte* stop = std::min(end_, at_ + step_);
+      for (; at_ < stop; at_ += kLine) __builtin_prefetch(at_, 0, 2);
+    }
+
+   private:
+    static constexpr int64_t kLine = 64;
+    const std::byte *at_, *end_;
+    int64_t step_;
+  };
+
   /// A few rows by the columns of a panel.
-  void Strip(const T* rows, int64_t row, int64_t column, int64_t columns, float* sums) const {
+  void Strip(const T* rows, int64_t row, int64_t column, int64_t columns, float* sums,
+             NextPanel& next) const {
     for (int64_t at = 0; at < k; at += kStretch) {
       for (int64_t i = 0; i < columns; i += kTileColumns) {
+        next.FetchSome();
         Multiply(ProductTile<T>{.a = a + row * k + at,
                                 .b = rows + i * k + at,
                                 .a_stride = k,
@@ -163,11 +187,35 @@ struct Columns {
   }
 };
 
+/// What this thread multiplied with after what. A model reads the same weights in the same order for every
+/// token, so that the next ones are known while others are still being read.
+class Order {
+ public:
+  /// Notes that products with these weights come now. Returns those that followed them the last time.
+  std::span<const Ahead> Next(std::span<const Projection> products) {
+    std::vector<Ahead>& now = after_[last_];
+    now.clear();
+    for (const Projection& p : products) {
+      now.push_back({static_cast<const std::byte*>(p.w.raw()), static_cast<int64_t>(p.w.bytes())});
+    }
+    last_ = now.front().data;
+    const auto next = after_.find(last_);
+    if (next != after_.end()) return next->second;
+    if (after_.size() > kMost) after_.clear();  // of models that are gone
+    return {};
+  }
+
+ private:
+  static constexpr size_t kMost = 10000;
+  std::unordered_map<const std::byte*, std::vector<Ahead>> after_;
+  const std::byte* last_ = nullptr;
+};
+
 /// Runs all parts of all products.
-void RunAll(std::span<const Columns> products) {
+void RunAll(std::span<const Columns> products, std::span<const Ahead> ahead) {
   int parts = 0;
   for (const Columns& product : products) parts += product.parts;
-  ParallelParts(parts, Threads() == 1 ? 1 : parts, [&](int, int64_t begin, int64_t end) {
+  const auto run = [&](int, int64_t begin, int64_t end) {
     int first = 0;
     for (const Columns& product : products) {
       for (int64_t part = std::max<int64_t>(begin, first);
@@ -176,7 +224,8 @@ void RunAll(std::span<const Columns> products) {
       }
       first += product.parts;
     }
-  });
+  };
+  ParallelParts(parts, Threads() == 1 ? 1 : parts, run, ahead);
 }
 
 /// `a` with its rows padded by zeros to `k` elements.
@@ -231,7 +280,10 @@ void CpuBackend::Project(std::span<const Projection> products) {
   for (const Projection& p : products) {
     columns.push_back(p.out_in ? RowProduct(p.x, p.w, p.y) : ColumnProduct(p.x, p.w, p.y));
   }
-  RunAll(columns);
+  thread_local Order order;
+  // Many rows are a matter of arithmetic.
+  const bool few = !products.empty() && products[0].y.dim(0) <= kFewRows;
+  RunAll(columns, few ? order.Next(products) : std::span<const Ahead>());
 }
 
 }  // namespace linnet

@@ -1,5 +1,7 @@
 // Products in float32 on any CPU, and of bf16 where it has no instructions for them. products.h says what is
 // computed.
+#include <algorithm>
+
 #include "kernels/cpu/products.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -100,14 +102,42 @@ HWY_INLINE void ColumnPanel(const Io& io, const float* a, int64_t m, size_t k, c
   for (; row < m; ++row) ColumnTile<1, kVecs>(io, a + row * k, k, b, n, c + row * n);
 }
 
+/// kDepth rows of b, added to a part of c in order.
+template <int kDepth, class Io, class T>
+HWY_INLINE void AddRows(const Io& io, const float* a, const T* b, size_t n, float* c) {
+  Vec sum = io.Load(c);
+  for (int i = 0; i < kDepth; ++i) sum = hn::MulAdd(hn::Set(F32(), a[i]), LoadColumns(io, b + i * n), sum);
+  io.Store(sum, c);
+}
+
+/// A few rows of b, of whole width.
+template <int kDepth, class T>
+HWY_INLINE void AddWholeRows(const float* a, const T* b, size_t n, float* c, size_t begin, size_t end) {
+  const size_t lanes = Lanes();
+  size_t at = begin;
+  for (; at + lanes <= end; at += lanes) AddRows<kDepth>(WholeVector(), a, b + at, n, c + at);
+  if (at < end) AddRows<kDepth>(PartVector{end - at}, a, b + at, n, c + at);
+}
+
+/// One row on the left is bound by memory, which answers best to whole rows of b: the sums lie in c
+/// meanwhile.
+template <class T>
+HWY_INLINE void SingleRow(const float* a, size_t k, const T* b, size_t n, float* c, size_t begin,
+                          size_t end) {
+  constexpr int kDepth = 4;
+  std::fill(c + begin, c + end, 0.0f);
+  size_t i = 0;
+  for (; i + kDepth <= k; i += kDepth) AddWholeRows<kDepth>(a + i, b + i * n, n, c, begin, end);
+  for (; i < k; ++i) AddWholeRows<1>(a + i, b + i * n, n, c, begin, end);
+}
+
 template <class T>
 HWY_INLINE void Columns(const float* a, int64_t m, size_t k, const T* b, size_t n, float* c, size_t begin,
                         size_t end) {
+  if (m == 1) return SingleRow(a, k, b, n, c, begin, end);
   const size_t lanes = Lanes();
   const WholeVector io;
   size_t at = begin;
-  // A single row is bound by memory, which answers best to long pieces of b's rows.
-  for (; m == 1 && at + 8 * lanes <= end; at += 8 * lanes) ColumnTile<1, 8>(io, a, k, b + at, n, c + at);
   for (; at + 4 * lanes <= end; at += 4 * lanes) ColumnPanel<4>(io, a, m, k, b + at, n, c + at);
   for (; at + lanes <= end; at += lanes) ColumnPanel<1>(io, a, m, k, b + at, n, c + at);
   if (at < end) ColumnPanel<1>(PartVector{end - at}, a, m, k, b + at, n, c + at);
