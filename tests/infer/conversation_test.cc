@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 
+#include "base/file.h"
 #include "formats/refusal.h"
+#include "fuzz/conversation_entries.h"
 #include "infer/tiny_model.h"
 
 namespace linnet {
@@ -231,6 +234,18 @@ TEST_F(ConversationTest, DamagedJsonThrowsErrorOrNothing) {
       EXPECT_NO_THROW(reads(changed)) << i;
     }
   }
+}
+
+// The fuzzer's seeds and finds.
+TEST_F(ConversationTest, TheCorpusIsReadOrRefused) {
+  size_t files = 0;
+  const std::filesystem::path corpus = LINNET_SOURCE_DIR "/tests/fuzz/corpus/conversation";
+  for (const auto& file : std::filesystem::directory_iterator(corpus)) {
+    const std::string text = ReadFile(file.path());
+    EXPECT_NO_THROW(FuzzConversation(model_, tokenizer_, std::as_bytes(std::span(text))));
+    ++files;
+  }
+  EXPECT_GE(files, 6u);
 }
 
 TEST_F(ConversationTest, RefusesWhatIsNoConversation) {
