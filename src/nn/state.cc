@@ -23,6 +23,12 @@ State::State(const std::vector<StateSpec>& specs, int slots, Mode mode) : slots_
   Reset();
 }
 
+State State::Following() const {
+  State next = *this;
+  for (StateRef& var : next.vars_) var = {var.out.Detach(), Tensor::Zeros(var.out.shape())};
+  return next;
+}
+
 size_t State::slot_bytes() const {
   size_t bytes = 0;
   for (const StateRef& var : vars_) bytes += var.in.bytes() / slots_;

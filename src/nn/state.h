@@ -34,6 +34,9 @@ class State {
   const std::vector<StateSpec>& specs() const { return specs_; }
   StateRef operator[](StateVar var) const { return vars_[var.id]; }
   StateRef at(int var) const { return vars_[var]; }
+  /// A state that begins where a pass with this one ended, and leaves it alone (mode kKeepInitial): for the
+  /// next piece of the same sequences. It shares the memory of what this one left.
+  State Following() const;
   /// Bytes of one slot.
   size_t slot_bytes() const;
 

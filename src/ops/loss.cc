@@ -32,7 +32,9 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
         rows);
   for (int t : targets)
     Check(t < vocab, "[cross_entropy] target {} is not in the vocabulary of {}", t, vocab);
-  const Dim counted = std::max<Dim>(1, std::ranges::count_if(targets, [](int t) { return t >= 0; }));
+  const Dim counted = options.counted > 0
+                          ? options.counted
+                          : std::max<Dim>(1, std::ranges::count_if(targets, [](int t) { return t >= 0; }));
 
   Backend& backend = BackendOf(hidden);
   Tape* tape = Tape::For(hidden, head);

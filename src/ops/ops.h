@@ -105,6 +105,9 @@ struct LossOptions {
   /// The reference's L2Wrap: adds l2_wrap * (largest logit) / rows to the gradient at that logit, which keeps
   /// logits near 0. RWKV trains with 1e-4. The value of the loss is unchanged.
   float l2_wrap = 0;
+  /// Rows that the mean is over: more than those of this call, where it is one of several that share a loss;
+  /// 0 for those of this call whose target counts.
+  Dim counted = 0;
 };
 /// Mean over rows of -log softmax(hidden head^T)[target] -> [1]; rows with a negative target do not count.
 /// The logits [N, V] are made and consumed in chunks of rows and never exist as a whole.

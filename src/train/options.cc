@@ -77,6 +77,10 @@ void CheckOptions(const TrainOptions& options) {
         "--vocab {} is too small for --tokenizer bytes, which has 256 tokens; leave it out", options.vocab);
   Check(options.precision == "fp32" || options.precision == "bf16",
         "--precision must be fp32 or bf16 but is '{}'", options.precision);
+  Check(options.backprop == "exact" || options.backprop == "truncated",
+        "--backprop must be exact or truncated but is '{}'", options.backprop);
+  Check(options.backprop == "exact" || options.chunk > 0,
+        "--backprop truncated needs borders to end at; give --chunk N");
   Check(options.betas.size() == 2, "--betas takes two numbers, {} were given", options.betas.size());
   Check(options.lr > 0, "--lr must be above 0");
   Check(options.init.empty() || !options.resume,

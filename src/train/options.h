@@ -20,6 +20,8 @@ struct TrainOptions {
   std::vector<std::string> data;
   double val_fraction = 0.1;
   int64_t ctx = 256, batch = 4, accumulate = 1;
+  int64_t chunk = 0;  // 0: samples as a whole
+  std::string backprop = "exact";
 
   int64_t steps = 0, tokens = 0;  // exactly one of these and minutes is set
   double minutes = 0;
@@ -91,6 +93,16 @@ void VisitSettings(const Visit& visit) {
   visit(Setting{"--batch", "Samples that go through the model at once", kSame, 1, 65536}, &O::batch);
   visit(Setting{"--accumulate", "Batches whose gradients are averaged to one step", kSame, 1, 65536},
         &O::accumulate);
+  visit(Setting{"--chunk",
+                "Process samples this many tokens at a time, carrying the state on: memory no longer grows "
+                "with --ctx [samples as a whole]",
+                kSame, 1, 1 << 24},
+        &O::chunk);
+  visit(Setting{"--backprop",
+                "How gradients cross the borders of chunks: exact, as if there were none (forward passes "
+                "run twice), or truncated, not at all",
+                kSame},
+        &O::backprop);
   visit(Setting{"--steps", "Length of the run: number of steps", kSame, 1, 1e15}, &O::steps);
   visit(Setting{"--tokens", "Length of the run: number of tokens", kSame, 1, 1e18}, &O::tokens);
   visit(Setting{"--minutes",

@@ -7,11 +7,12 @@
 
 namespace linnet {
 
-double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap) {
+double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap,
+                       Dim counted) {
   Tape tape;
   const Tensor hidden = model.model->Hidden(samples.batch, state);
   const Tensor loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets,
-                                        {.l2_wrap = static_cast<float>(l2_wrap)});
+                                        {.l2_wrap = static_cast<float>(l2_wrap), .counted = counted});
   const double value = loss.data()[0];
   // Gradients of a loss that is no number would only cost time; the step will be skipped.
   if (std::isfinite(value)) tape.Backward(loss);
@@ -24,7 +25,11 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   StepOutcome outcome;
   optimizer.ClearGradients();
   for (const Samples& samples : batches) {
-    outcome.loss += ForwardBackward(model, samples, state, options.l2_wrap) / count;
+    const double loss =
+        options.chunking.tokens > 0
+            ? ForwardBackwardInChunks(model, samples, state, options.l2_wrap, options.chunking)
+            : ForwardBackward(model, samples, state, options.l2_wrap);
+    outcome.loss += loss / count;
   }
   outcome.gradient_norm = optimizer.GradientNorm() / count;
   outcome.skipped = !std::isfinite(outcome.loss) || !std::isfinite(outcome.gradient_norm);
@@ -38,13 +43,12 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   return outcome;
 }
 
-double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state) {
+double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state,
+                int64_t chunk) {
   double total = 0;
   size_t tokens = 0;
   for (const Samples& samples : batches) {
-    const Tensor hidden = model.model->Hidden(samples.batch, state);
-    const Tensor loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets);
-    total += static_cast<double>(loss.data()[0]) * static_cast<double>(samples.targets.size());
+    total += LossInChunks(model, samples, state, chunk) * static_cast<double>(samples.targets.size());
     tokens += samples.targets.size();
   }
   return total / static_cast<double>(tokens);

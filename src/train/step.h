@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "train/chunks.h"
 #include "train/data.h"
 #include "train/optimizer.h"
 
@@ -10,12 +11,15 @@ namespace linnet {
 
 /// Forward and backward pass over one batch whose sequences begin at the zero state. Adds to the parameters'
 /// gradients and returns the mean loss in nats. `state` has a slot for each sequence and is in mode
-/// kKeepInitial.
-double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap);
+/// kKeepInitial. `counted` is for samples that are a part of those that the mean is over
+/// (ops::LossOptions).
+double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap,
+                       Dim counted = 0);
 
 struct StepOptions {
   double clip = 1;  // 0: never
   double l2_wrap = 1e-4;
+  Chunking chunking = {};
 };
 
 struct StepOutcome {
@@ -28,7 +32,8 @@ struct StepOutcome {
 StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<const Samples> batches,
                       const State& state, double lr, const StepOptions& options);
 
-/// Mean loss in nats, without gradients.
-double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state);
+/// Mean loss in nats, without gradients, `chunk` tokens of each sample at a time (0: samples as a whole).
+double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state,
+                int64_t chunk = 0);
 
 }  // namespace linnet

@@ -193,7 +193,9 @@ StepRecord Run::Step() {
     batches.back().batch.recompute = options_.recompute;
   }
   const StepOutcome outcome = TrainStep(weights_.model, optimizer_, batches, state_, record.lr,
-                                        {.clip = options_.clip, .l2_wrap = options_.l2_wrap});
+                                        {.clip = options_.clip,
+                                         .l2_wrap = options_.l2_wrap,
+                                         .chunking = {options_.chunk, options_.backprop == "truncated"}});
   record.loss = outcome.loss;
   record.gradient_norm = outcome.gradient_norm;
   record.skipped = outcome.skipped;
@@ -222,7 +224,7 @@ void Run::CountSkips(const StepRecord& record) {
 void Run::Measure(StepRecord& record, bool last) {
   const bool due = last || (options_.val_every > 0 && counters_.step % options_.val_every == 0);
   if (held_out_.empty() || !due) return;
-  record.val_loss = val_loss_ = MeanLoss(weights_.model, last ? held_out_ : sample_, state_);
+  record.val_loss = val_loss_ = MeanLoss(weights_.model, last ? held_out_ : sample_, state_, options_.chunk);
 }
 
 Progress Run::ProgressNow() const {

@@ -30,6 +30,9 @@ TEST(Options, NumbersHaveRanges) {
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.lr = 7; }, {"--lr", "between 0 and 1"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.lr = 0; }, {"--lr must be above 0"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.betas = {0.9, 1}; }, {"--betas"}));
+  EXPECT_TRUE(RefusedAfter([](auto& o) { o.chunk = -1; }, {"--chunk"}));
+  EXPECT_TRUE(RefusedAfter([](auto& o) { o.backprop = "none"; }, {"--backprop", "exact", "'none'"}));
+  EXPECT_TRUE(RefusedAfter([](auto& o) { o.backprop = "truncated"; }, {"--backprop", "--chunk N"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.val_fraction = 0.95; }, {"--val-fraction"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.threads = -1; }, {"--threads"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.layers = 5000; }, {"--layers"}));
