@@ -47,6 +47,17 @@ inline size_t ResidentBytes() {
   return resident * 4096;
 }
 
+/// The most that it was since the program began or since ResetPeakResidentBytes.
+inline size_t PeakResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    size_t kilobytes = 0;
+    if (word == "VmHWM:" && status >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
+inline void ResetPeakResidentBytes() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
 inline nlohmann::json Machine() { return {{"cpu", CpuName()}, {"threads", Threads()}}; }
 
 }  // namespace linnet::bench

@@ -1,27 +1,32 @@
-// Training speed: a step of the given model in fp32 and bf16, as a share of the GEMM peak measured between
-// the steps, with the share of the step that the WKV-7 kernel takes forward and backward.
+// Training speed and memory: steps of the given model as the trainer does them, in fp32 and bf16, as a share
+// of the GEMM peak measured between the steps; the share of a step that RWKV-7's kernel takes, forward and
+// backward; and the resident memory at its highest, by what is known of it.
 //
-//   train_bench [--layers 4] [--width 256] [--ctx 512] [--batch 4] [--rounds 15] [--precision bf16]
-//   [--recompute]
+//   train_bench [--arch rwkv7] [--layers 4] [--width 256] [--vocab 256] [--ctx 512] [--batch 4]
+//   [--chunk 0] [--backprop exact|truncated] [--recompute] [--precision fp32|bf16] [--rounds 15] [--warmup 2]
 //
 // Model operations are counted as 6 per parameter and token (the embedding table, which is only read, left
-// out) plus three times those of the recurrence.
+// out) plus three times those of the recurrence, whatever is computed twice.
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 
 #include "bench/measure.h"
-#include "nn/model.h"
-#include "ops/ops.h"
+#include "train/speed.h"
+#include "train/step.h"
 
 namespace linnet::bench {
 namespace {
 
 struct Options {
-  Dim layers = 4, width = 256, ctx = 512, batch = 4;
-  int rounds = 15;
+  std::string arch = "rwkv7", backprop = "exact";
+  std::map<std::string, int64_t> number{{"--layers", 4}, {"--width", 256}, {"--vocab", 256}, {"--ctx", 512},
+                                        {"--batch", 4},  {"--chunk", 0},   {"--rounds", 15}, {"--warmup", 2}};
   bool recompute = false;
   std::vector<std::string> precisions{"fp32", "bf16"};
+
+  int64_t operator[](const char* name) const { return number.at(std::string("--") + name); }
 };
 
 Options Parse(int argc, char** argv) {
@@ -34,106 +39,95 @@ Options Parse(int argc, char** argv) {
     }
     Check(i + 1 < argc, "{} needs a value", flag);
     const std::string value = argv[++i];
-    if (flag == "--layers")
-      o.layers = std::stoi(value);
-    else if (flag == "--width")
-      o.width = std::stoi(value);
-    else if (flag == "--ctx")
-      o.ctx = std::stoi(value);
-    else if (flag == "--batch")
-      o.batch = std::stoi(value);
-    else if (flag == "--rounds")
-      o.rounds = std::stoi(value);
-    else if (flag == "--precision")
+    if (flag == "--arch") {
+      o.arch = value;
+    } else if (flag == "--backprop") {
+      o.backprop = value;
+    } else if (flag == "--precision") {
       o.precisions = {value};
-    else
-      Fail("unknown flag {}", flag);
+    } else {
+      Check(o.number.contains(flag), "unknown flag {}", flag);
+      o.number[flag] = std::stoll(value);
+    }
   }
   return o;
+}
+
+/// A model with random weights: those that a run begins with would take minutes to draw.
+TrainableModel RandomModel(const Options& o, DType type) {
+  const Architecture& architecture = FindArchitecture(o.arch);
+  const Sizes sizes =
+      architecture.complete_sizes({{"layers", o["layers"]}, {"width", o["width"]}, {"vocab", o["vocab"]}});
+  TrainableModel result{NewModel(architecture, sizes, RandomMatrices{type}), {}};
+  for (const Parameter& p : result.parameters()) {
+    p.tensor.Track();
+    result.masters.push_back(p.tensor.dtype() == DType::kF32 ? Tensor() : Tensor::Empty(p.tensor.shape()));
+    if (result.masters.back()) Backend::For(Device::kCpu).Convert(p.tensor, result.masters.back());
+  }
+  return result;
 }
 
 /// A step of training as the trainer does it, with the optimizer.
 class Step {
  public:
-  Step(const Options& o, MatrixType matrices)
-      : model_(NewModel(FindArchitecture("rwkv7"),
-                        FindArchitecture("rwkv7").complete_sizes(
-                            {{"layers", o.layers}, {"width", o.width}, {"vocab", 256}}),
-                        1, matrices)),
-        state_(model_.NewState(static_cast<int>(o.batch), State::Mode::kKeepInitial)) {
-    for (const Parameter& p : model_.params->parameters()) {
-      p.tensor.Track();
-      const auto zeros = [&] { return Tensor::Zeros(p.tensor.shape()); };
-      const bool mixed = p.tensor.dtype() != DType::kF32;
-      items_.push_back({p.tensor,
-                        mixed ? RandomTensor(p.tensor.shape(), 5, 0.05f) : Tensor(),
-                        {},
-                        zeros(),
-                        zeros(),
-                        1e-4f,
-                        p.role == Role::kMatrix ? 0.1f : 0.0f});
-    }
-    for (int s = 0; s < o.batch; ++s) {
+  Step(const Options& o, DType type)
+      : weights_(RandomModel(o, type)),
+        optimizer_(weights_, {}),
+        state_(weights_.model.NewState(static_cast<int>(o["batch"]), State::Mode::kKeepInitial)),
+        options_{.chunking = {o["chunk"], o.backprop == "truncated"}} {
+    for (int s = 0; s < o["batch"]; ++s) {
       std::vector<int> tokens;
-      for (Dim t = 0; t < o.ctx; ++t) tokens.push_back(static_cast<int>((t * 37 + s * 11) % 251));
-      batch_.Append(tokens, s);
-      targets_.insert(targets_.end(), tokens.begin(), tokens.end());
+      for (int64_t t = 0; t < o["ctx"]; ++t) {
+        tokens.push_back(static_cast<int>((t * 7919 + s * 11) % (o["vocab"] - 5)));
+      }
+      samples_.batch.Append(tokens, s);
+      samples_.targets.insert(samples_.targets.end(), tokens.begin(), tokens.end());
     }
-    batch_.recompute = o.recompute;
+    samples_.batch.recompute = o.recompute;
   }
 
   void Run() {
-    {
-      Tape tape;
-      tape.Backward(
-          ops::CrossEntropy(model_.model->Hidden(batch_, state_), model_.model->head(), targets_, {1e-4f}));
-    }
-    std::vector<Tensor> gradients;
-    for (AdamWItem& item : items_) {
-      item.gradient = item.parameter.grad();
-      gradients.push_back(item.gradient);
-    }
-    Backend& backend = Backend::For(Device::kCpu);
-    norm_ = backend.SumSquares(gradients);
-    gradients.clear();
-    backend.AdamW(items_, {});
-    for (AdamWItem& item : items_) {
-      item.gradient = {};
-      item.parameter.ClearGrad();
-    }
+    const StepOutcome outcome =
+        TrainStep(weights_.model, optimizer_, std::span(&samples_, 1), state_, 1e-4, options_);
+    Check(!outcome.skipped, "a step gave no finite loss");
   }
 
-  Dim parameters() const { return model_.params->count(); }
-  double Flops() const {
-    const double tokens = static_cast<double>(batch_.tokens.size());
-    const double weights =
-        static_cast<double>(parameters() - model_.sizes.at("vocab") * model_.sizes.at("width"));
-    return tokens * (6 * weights + 3 * model_.architecture->recurrence_flops(model_.sizes));
+  Dim parameters() const { return weights_.model.params->count(); }
+  double Flops() const { return tokens() * TrainingFlopsPerToken(weights_.model); }
+  double tokens() const { return static_cast<double>(samples_.batch.tokens.size()); }
+  const Batch& batch() const { return samples_.batch; }
+
+  /// Weights with their masters, gradients, moments: what a step needs whatever its size.
+  size_t KnownBytes() const {
+    size_t bytes = 0;
+    for (size_t i = 0; i < weights_.masters.size(); ++i) {
+      const Tensor &tensor = weights_.parameters()[i].tensor, &master = weights_.masters[i];
+      const size_t gradient_and_moments = 3 * sizeof(float) * static_cast<size_t>(tensor.size());
+      bytes += tensor.bytes() + (master ? master.bytes() : 0) + gradient_and_moments;
+    }
+    return bytes;
   }
-  double tokens() const { return static_cast<double>(batch_.tokens.size()); }
-  const Batch& batch() const { return batch_; }
 
  private:
-  LoadedModel model_;
+  TrainableModel weights_;
+  Optimizer optimizer_;
   State state_;
-  Batch batch_;
-  std::vector<int> targets_;
-  std::vector<AdamWItem> items_;
-  double norm_ = 0;
+  StepOptions options_;
+  Samples samples_;
 };
 
 /// The WKV-7 kernel of one layer, alone.
 class Kernel {
  public:
   Kernel(const Options& o, const Sequences& sequences)
-      : sequences_(sequences), heads_(static_cast<int>(o.width / 64)) {
-    const Shape shape{o.ctx * o.batch, o.width};
+      : sequences_(sequences), heads_(static_cast<int>(o["width"] / 64)) {
+    const Shape shape{sequences.start.back(), o["width"]};
     const auto input = [&](uint64_t seed, float scale) { return RandomTensor(shape, seed, scale); };
     in_ = {input(1, 1), input(2, 4), input(3, 1), input(4, 1), input(5, 0.1f), input(6, 0.1f)};
     const auto empty = [&] { return Tensor::Empty(shape); };
     gradients_ = {empty(), empty(), empty(), empty(), empty(), empty()};
     y_ = input(7, 1);
-    const Tensor zeros = Tensor::Zeros({o.batch, heads_, 64, 64});
+    const Tensor zeros = Tensor::Zeros({o["batch"], heads_, 64, 64});
     state_ = {zeros, Tensor::Zeros(zeros.shape())};
     saved_ = {Tensor::Empty({backend_.Wkv7Snapshots(sequences_), heads_, 64, 64}), empty()};
   }
@@ -150,31 +144,55 @@ class Kernel {
   Wkv7Saved saved_;
 };
 
+/// Shares of `step_seconds` that the kernel of all layers takes.
+nlohmann::json KernelShares(const Options& o, const Batch& batch, double step_seconds) {
+  const Kernel kernel(o, batch);
+  std::vector<double> forward, backward;
+  for (int round = -1; round < 5; ++round) {
+    const double f = Seconds([&] { kernel.Forward(); }), b = Seconds([&] { kernel.Backward(); });
+    if (round < 0) continue;  // page faults of the first touch
+    forward.push_back(f);
+    backward.push_back(b);
+  }
+  const double layers = static_cast<double>(o["layers"]);
+  return {{"forward", layers * Median(forward) / step_seconds},
+          {"backward", layers * Median(backward) / step_seconds}};
+}
+
 nlohmann::json Measure(const Options& o, const std::string& precision) {
   const bool bf16 = precision == "bf16";
   const auto peak = [&] { return GemmPeak(bf16 ? DType::kBf16 : DType::kF32); };
-  Step step(o, bf16 ? MatrixType::kBf16 : MatrixType::kF32);
-  const Kernel kernel(o, step.batch());
-  const double layers = static_cast<double>(o.layers);
-  std::vector<double> speeds, peaks, fractions, forward, backward;
-  for (int round = -2; round < o.rounds; ++round) {
+  Step step(o, bf16 ? DType::kBf16 : DType::kF32);
+  std::vector<double> times, peaks, fractions;
+  const size_t to_build = PeakResidentBytes();
+  TrimHostMemory();
+  ResetPeakResidentBytes();
+  // The first rounds set up products and fill the memory pool.
+  for (int64_t round = -o["warmup"]; round < o["rounds"]; ++round) {
     const double before = peak(), seconds = Seconds([&] { step.Run(); }), after = peak();
-    const double f = Seconds([&] { kernel.Forward(); }), b = Seconds([&] { kernel.Backward(); });
-    if (round < 0) continue;  // the first rounds set up products and fill the memory pool
-    speeds.push_back(step.tokens() / seconds);
+    if (round < 0) continue;
+    times.push_back(seconds);
     peaks.push_back((before + after) / 2);
     fractions.push_back(step.Flops() / seconds / peaks.back());
-    forward.push_back(layers * f / seconds);
-    backward.push_back(layers * b / seconds);
   }
-  return {{"parameters", step.parameters()},
-          {"tokens_per_step", step.tokens()},
-          {"tokens_per_s", Median(speeds)},
-          {"gemm_peak_gflops", Median(peaks) / 1e9},
-          {"model_gflops", Median(speeds) * step.Flops() / step.tokens() / 1e9},
-          {"fraction_of_gemm_peak", Median(fractions)},
-          {"wkv7_forward_share", Median(forward)},
-          {"wkv7_backward_share", Median(backward)}};
+  const auto mb = [](size_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  const size_t most = PeakResidentBytes(), known = step.KnownBytes();
+  const double seconds = Median(times);
+  nlohmann::json report{{"parameters", step.parameters()},
+                        {"tokens_per_step", step.tokens()},
+                        {"tokens_per_s", step.tokens() / seconds},
+                        {"gemm_peak_gflops", Median(peaks) / 1e9},
+                        {"model_gflops", step.Flops() / seconds / 1e9},
+                        {"fraction_of_gemm_peak", Median(fractions)},
+                        {"memory_mb",
+                         {{"most_resident", mb(most)},
+                          {"weights_gradients_moments", mb(known)},
+                          {"beyond_these", mb(most - std::min(most, known))},
+                          {"to_build_the_model", mb(to_build)}}}};
+  if (o.arch == "rwkv7" && o["chunk"] == 0) {
+    report["wkv7_share"] = KernelShares(o, step.batch(), seconds);
+  }
+  return report;
 }
 
 }  // namespace
@@ -185,9 +203,9 @@ int main(int argc, char** argv) {
   using namespace linnet::bench;
   try {
     const Options o = Parse(argc, argv);
-    nlohmann::json report{{"machine", Machine()}, {"layers", o.layers}, {"width", o.width},
-                          {"ctx", o.ctx},         {"batch", o.batch},   {"recompute", o.recompute},
-                          {"rounds", o.rounds}};
+    nlohmann::json report{
+        {"machine", Machine()}, {"arch", o.arch}, {"recompute", o.recompute}, {"backprop", o.backprop}};
+    for (const auto& [flag, value] : o.number) report[flag.substr(2)] = value;
     for (const std::string& precision : o.precisions) report[precision] = Measure(o, precision);
     std::puts(report.dump(2).c_str());
   } catch (const std::exception& error) {
