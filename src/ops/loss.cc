@@ -11,8 +11,12 @@ using namespace internal;
 
 namespace {
 
-/// Logits that exist at a time: 16 MB, a part of the last-level cache.
-constexpr Dim kLogitsPerChunk = 4 << 20;
+/// Rows whose logits exist at a time. Each chunk reads and writes the gradient of the whole head, so there
+/// must be enough of them to hide that behind their products; and few enough to bound memory (128 MB).
+Dim RowsPerChunk(Dim vocab) {
+  constexpr Dim kFewLogits = 4 << 20, kMostLogits = 32 << 20, kEnoughRows = 256;
+  return std::max<Dim>(1, std::max(kFewLogits / vocab, std::min(kEnoughRows, kMostLogits / vocab)));
+}
 
 /// Rows [begin, end) of x, sharing its storage.
 Tensor Slice(const Tensor& x, Dim begin, Dim end) {
@@ -43,7 +47,7 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
   // The gradients for an upstream gradient of 1 fall out of the same pass; Backward scales them.
   const Tensor dhidden = tape ? Tensor::Empty(hidden.shape()) : Tensor();
   const Tensor dhead = tape ? Tensor::Empty(head.shape()) : Tensor();
-  const Dim chunk = std::clamp<Dim>(kLogitsPerChunk / vocab, 1, rows);
+  const Dim chunk = RowsPerChunk(vocab);
   double total = 0;
   for (Dim begin = 0; begin < rows; begin += chunk) {
     const Dim end = std::min(rows, begin + chunk);

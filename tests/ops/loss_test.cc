@@ -25,7 +25,8 @@ TEST_P(CrossEntropy, IsTheMeanNegativeLogLikelihood) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CrossEntropy,
                          testing::Values(Sizes{1, 3, 2}, Sizes{5, 16, 23}, Sizes{33, 8, 300},
-                                         Sizes{70, 2, 70000}));  // the last takes more than one chunk of rows
+                                         Sizes{258, 2,
+                                               17000}));  // the last takes more than one chunk of rows
 
 TEST(CrossEntropy, L2WrapAddsToTheFirstLargestLogitAndLeavesTheLossAlone) {
   // With the identity as head the hidden vector is the logits.
@@ -50,6 +51,31 @@ TEST(CrossEntropy, L2WrapAddsToTheFirstLargestLogitAndLeavesTheLossAlone) {
   const float expected[] = {0, 0.5f * 3 / 2, 0, 0, 0, 0.5f * -1 / 2, 0, 0};
   for (int i = 0; i < 8; ++i)
     EXPECT_NEAR(gradients[1].data()[i] - gradients[0].data()[i], expected[i], 1e-6) << i;
+}
+
+TEST(CrossEntropy, RowsThatShareALossAddUpToIt) {
+  const Tensor head = RandomTensor({23, 4}, 2), all = RandomTensor({5, 4}, 1);
+  const std::vector<int> targets{3, -1, 22, 0, 7};
+  const float whole = ops::CrossEntropy(all, head, targets).data()[0];
+  const std::vector<int> first{0, 1, 2}, rest{3, 4};
+  const float sum =
+      ops::CrossEntropy(ops::Rows(all, first), head, std::span(targets).first(3), {.counted = 4}).data()[0] +
+      ops::CrossEntropy(ops::Rows(all, rest), head, std::span(targets).last(2), {.counted = 4}).data()[0];
+  EXPECT_NEAR(whole, sum, 1e-6);
+}
+
+TEST(CrossEntropy, NeverHoldsAWholeMatrixOfLogits) {
+  constexpr Dim kRows = 2048, kVocabulary = 65536, kWidth = 2;
+  const Tensor hidden = RandomTensor({kRows, kWidth}, 1), head = RandomTensor({kVocabulary, kWidth}, 2);
+  hidden.Track();
+  head.Track();
+  const std::vector<int> targets(kRows, 5);
+  const size_t before = HostMemoryUse().in_use_bytes;
+  ResetHostMemoryPeak();
+  Tape tape;
+  tape.Backward(ops::CrossEntropy(hidden, head, targets));
+  const size_t logits = kRows * kVocabulary * sizeof(float);
+  EXPECT_LT(HostMemoryUse().peak_bytes - before, logits / 6);
 }
 
 TEST(CrossEntropy, NotANumberInNotANumberOut) {
