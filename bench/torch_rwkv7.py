@@ -4,7 +4,8 @@
 Two forms of the recurrence: "loop", a loop over time on whole batches of heads, as one writes it first; and "chunked", which
 does the steps within a chunk as products of matrices, all chunks at once, so that the loop that is left has one product a
 chunk. Autograd does the rest. float32, or bf16 by autocast (the recurrence stays float32: its sums need it). Same shape, same
-optimizer, same batch as train_bench; needs Debian's python3-torch.
+optimizer, same batch as train_bench; needs Debian's python3-torch, and libopenblas0-pthread for a fair comparison: without it
+float32 products go to the reference BLAS, several times slower. The report names the library that was loaded.
 
     python3 bench/torch_rwkv7.py [--layers 4] [--width 256] [--vocab 256] [--ctx 512] [--batch 4] [--rounds 3]
                                  [--form chunked|loop|all] [--precision fp32|bf16|all] [--chunk 16] [--check]
@@ -187,6 +188,12 @@ def check(chunk):
     return worst
 
 
+def loaded_blas():
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        paths = {line.split()[-1] for line in maps if "blas" in line}
+    return sorted({os.path.basename(os.path.realpath(path)) for path in paths})
+
+
 def measure(o, form, precision):
     torch.manual_seed(1)
     model = Rwkv7(o.layers, o.width, o.vocab, form, o.chunk)
@@ -224,7 +231,7 @@ def main():
         return
     runs = [measure(o, form, precision) for form in FORMS if o.form in (form, "all")
             for precision in ("fp32", "bf16") if o.precision in (precision, "all")]
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "layers": o.layers,
+    print(json.dumps({"torch": torch.__version__, "blas": loaded_blas(), "threads": torch.get_num_threads(), "layers": o.layers,
                       "width": o.width, "vocab": o.vocab, "ctx": o.ctx, "batch": o.batch, "chunk": o.chunk,
                       "runs": runs, "best_tokens_per_s": max(run["tokens_per_s"] for run in runs)}, indent=2))
 
