@@ -8,6 +8,9 @@
 #include "cli/commands.h"
 #include "cli/plot.h"
 #include "cli/terminal.h"
+#include "infer/generator.h"
+#include "text/tokenizer_of.h"
+#include "text/utf8.h"
 #include "train/data.h"
 #include "train/speed.h"
 #include "train/trainer.h"
@@ -30,6 +33,13 @@ void StopOnSignals() {
 /// "1 layer", "2 layers"
 std::string Count(int64_t number, const char* what) {
   return fmt::format("{} {}{}", WithCommas(number), what, number == 1 ? "" : "s");
+}
+
+/// A text as one line of a terminal.
+std::string OneLine(const std::string& text) {
+  std::string line;
+  for (char c : Printable(text)) line += c == '\n' ? std::string("\\n") : std::string(1, c);
+  return line;
 }
 
 /// Draws what happens.
@@ -61,6 +71,7 @@ class TrainDisplay : public TrainObserver {
     const double step_seconds = tokens_per_step_ / record.tokens_per_s;
     seconds_ += (seconds_ == 0 ? 1 : 0.1) * (step_seconds - seconds_);
     const double tokens_per_s = tokens_per_step_ / seconds_;
+    if (record.sample) line_.Print(fmt::format("sample    {}", OneLine(*record.sample)));
     if (record.val_loss) held_out_ = fmt::format(", held out {:.3f}", BitsPerByte(*record.val_loss));
     // What matters least stands last, where a narrow terminal cuts.
     const std::string text =
@@ -77,6 +88,20 @@ class TrainDisplay : public TrainObserver {
 
   void Message(const std::string& text) override { line_.Print(text); }
   bool StopRequested() override { return stop_signal != 0; }
+
+  std::string Sample(const LoadedModel& model, const TrainOptions& options, int64_t step) override {
+    const auto tokenizer = TokenizerOf(
+        {.model = options.out, .vocab = model.vocab(), .wanted = options.tokenizer, .named = {}});
+    Utf8Stream text(Utf8Stream::Mode::kValid);
+    std::string sample;
+    GenerateOptions generate;
+    generate.max_tokens = options.sample_tokens;
+    generate.sampler.top_p = 0.9;
+    generate.seed = static_cast<uint64_t>(options.seed + step);
+    generate.on_text = [&](std::string_view piece) { sample += text.Push(piece); };
+    Generate(model, *tokenizer, tokenizer->Encode(options.sample_prompt), generate);
+    return sample + text.Finish();
+  }
 
  private:
   ProgressLine line_;

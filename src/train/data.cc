@@ -46,12 +46,8 @@ Samples Dataset::Draw(Random& random, int64_t count) const {
   return samples;
 }
 
-std::vector<Samples> Dataset::HeldOut(int64_t max_tokens, int64_t batch) const {
-  std::vector<std::pair<const Part*, int64_t>> places;
-  for (const Part& part : parts_) {
-    for (int64_t at = part.training_bytes; at + ctx_ < part.bytes(); at += ctx_)
-      places.emplace_back(&part, at);
-  }
+std::vector<Samples> Dataset::Some(const std::vector<Place>& places, int64_t max_tokens,
+                                   int64_t batch) const {
   const auto all = static_cast<int64_t>(places.size());
   const int64_t count = std::min(all, std::max<int64_t>(1, max_tokens / ctx_));
   std::vector<Samples> result;
@@ -61,6 +57,23 @@ std::vector<Samples> Dataset::HeldOut(int64_t max_tokens, int64_t batch) const {
     Append(*part, offset, result.back());
   }
   return result;
+}
+
+std::vector<Samples> Dataset::HeldOut(int64_t max_tokens, int64_t batch) const {
+  std::vector<Place> places;
+  for (const Part& part : parts_) {
+    for (int64_t at = part.training_bytes; at + ctx_ < part.bytes(); at += ctx_)
+      places.emplace_back(&part, at);
+  }
+  return Some(places, max_tokens, batch);
+}
+
+std::vector<Samples> Dataset::Spread(int64_t max_tokens, int64_t batch) const {
+  std::vector<Place> places;
+  for (const Part& part : parts_) {
+    for (int64_t at = 0; at + ctx_ < part.training_bytes; at += ctx_) places.emplace_back(&part, at);
+  }
+  return Some(places, max_tokens, batch);
 }
 
 std::vector<Dataset::File> Dataset::files() const {
@@ -80,6 +93,12 @@ int64_t Dataset::held_out_bytes() const {
   int64_t bytes = 0;
   for (const Part& part : parts_) bytes += part.bytes() - part.training_bytes;
   return bytes;
+}
+
+std::vector<Samples> EvaluationSamples(const std::vector<std::string>& files, int64_t ctx, int64_t batch,
+                                       int64_t max_tokens) {
+  if (files.empty()) return {};
+  return Dataset(files, /*val_fraction=*/0, ctx).Spread(max_tokens, batch);
 }
 
 }  // namespace linnet

@@ -33,6 +33,8 @@ class Dataset {
   /// Samples of the held-out parts, `batch` at a time: all that do not overlap or, where these have more than
   /// `max_tokens` tokens, evenly spread ones. Empty if nothing is held out.
   std::vector<Samples> HeldOut(int64_t max_tokens, int64_t batch) const;
+  /// The same of the training parts.
+  std::vector<Samples> Spread(int64_t max_tokens, int64_t batch) const;
 
   struct File {
     std::filesystem::path path;
@@ -50,11 +52,18 @@ class Dataset {
 
     int64_t bytes() const { return static_cast<int64_t>(file.bytes().size()); }
   };
+  using Place = std::pair<const Part*, int64_t>;  // where a sample begins
   void Append(const Part& part, int64_t offset, Samples& samples) const;
+  std::vector<Samples> Some(const std::vector<Place>& places, int64_t max_tokens, int64_t batch) const;
 
   int64_t ctx_;
   std::vector<Part> parts_;
   int64_t places_ = 0;  // where a training sample can begin, over all files
 };
+
+/// All of some files, as something to measure the loss on: `batch` samples at a time or, where they have
+/// more than `max_tokens` tokens, evenly spread ones. Throws Error, naming the file, if one is too short.
+std::vector<Samples> EvaluationSamples(const std::vector<std::string>& files, int64_t ctx, int64_t batch,
+                                       int64_t max_tokens);
 
 }  // namespace linnet

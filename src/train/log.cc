@@ -37,6 +37,12 @@ std::optional<StepRecord> Parse(const std::string& line) {
                     .seconds = Number(object["seconds"]),
                     .skipped = object["skipped"]};
   if (object["val_loss"].is_number()) record.val_loss = object["val_loss"].get<double>();
+  if (const auto found = object.find("eval_loss"); found != object.end() && found->is_number()) {
+    record.eval_loss = found->get<double>();
+  }
+  if (const auto found = object.find("sample"); found != object.end() && found->is_string()) {
+    record.sample = found->get<std::string>();
+  }
   return record;
 }
 
@@ -68,7 +74,7 @@ RunLog::RunLog(const std::filesystem::path& path, int64_t next_step) : path_(pat
 }
 
 void RunLog::Write(const StepRecord& record) {
-  const json line = {{"step", record.step},
+  json line = {{"step", record.step},
                      {"loss", NumberOrNull(record.loss)},
                      {"bits_per_byte", NumberOrNull(BitsPerByte(record.loss))},
                      {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
@@ -77,6 +83,8 @@ void RunLog::Write(const StepRecord& record) {
                      {"tokens_per_s", record.tokens_per_s},
                      {"seconds", record.seconds},
                      {"skipped", record.skipped}};
+  if (record.eval_loss) line["eval_loss"] = NumberOrNull(*record.eval_loss);
+  if (record.sample) line["sample"] = *record.sample;
   file_ << line.dump() << "\n" << std::flush;
   Check(file_.good(), "{}: writing failed; is the disk full?", path_.string());
 }

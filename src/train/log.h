@@ -4,6 +4,8 @@
 //     "tokens_per_s": 8123.4,
 //      "seconds": 0.51, "skipped": false}
 //
+// Where they were asked for, "eval_loss" (--eval-data) and "sample" (--sample-every) follow.
+//
 // Losses are in nats a token; numbers are written so that reading them back gives the same double; what is
 // not finite, or was not measured, is null.
 #pragma once
@@ -12,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace linnet {
@@ -25,6 +28,8 @@ struct StepRecord {
   double tokens_per_s = 0;
   double seconds = 0;  // since the start of the run, the time of earlier starts of the program included
   bool skipped = false;
+  std::optional<double> eval_loss = std::nullopt;     // of --eval-data, after the step
+  std::optional<std::string> sample = std::nullopt;  // what the model then wrote, valid UTF-8
 };
 
 /// Nats a token to bits a byte, for tokens that are bytes.

@@ -42,6 +42,10 @@ struct TrainOptions {
   int64_t val_every = 25;
   std::string save_every = "10m";
   std::string init;
+  std::string tensorboard;             // "": no events
+  std::vector<std::string> eval_data;  // measured, never learnt
+  std::string sample_prompt = "\n";
+  int64_t sample_every = 0, sample_tokens = 200;  // 0: no samples
 
   /// Flags that the user gave. A resumed run takes all others from its checkpoint.
   std::set<std::string> given;
@@ -143,6 +147,16 @@ void VisitSettings(const Visit& visit) {
       Setting{"--save-every", "Steps (500) or minutes (10m) between checkpoints; 0 for the end only", kAdopt},
       &O::save_every);
   visit(Setting{"--init", "Model file whose weights to start from", kForget}, &O::init);
+  visit(Setting{"--tensorboard", "Folder for TensorBoard's event files", kAdopt}, &O::tensorboard);
+  visit(Setting{"--eval-data", "Files to measure the loss on, too, whenever the held-out loss is measured",
+                kAdopt},
+        &O::eval_data);
+  visit(Setting{"--sample-every",
+                "Steps between samples of what the model writes, in the log and on the screen; 0 for none",
+                kAdopt, 0, 1e15},
+        &O::sample_every);
+  visit(Setting{"--sample-prompt", "What the samples go on from [a line feed]", kAdopt}, &O::sample_prompt);
+  visit(Setting{"--sample-tokens", "Tokens of a sample", kAdopt, 1, 1 << 20}, &O::sample_tokens);
 }
 
 /// Steps or seconds between checkpoints; 0 and 0 for never.

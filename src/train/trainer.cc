@@ -9,6 +9,7 @@
 #include "train/checkpointing.h"
 #include "train/schedule.h"
 #include "train/step.h"
+#include "train/tensorboard.h"
 
 namespace linnet {
 namespace {
@@ -102,9 +103,11 @@ class Run {
   Optimizer optimizer_;
   State state_;
   std::vector<Samples> sample_, held_out_;
+  std::vector<Samples> eval_sample_, eval_;  // the same of --eval-data
   SaveInterval save_interval_;
   fs::path log_path_;
   std::optional<RunLog> log_;
+  std::optional<TensorBoard> tensorboard_;
   Counters counters_;
   int64_t first_step_ = 0, last_save_step_ = 0;
   double seconds_before_ = 0, last_save_seconds_ = 0;
@@ -122,6 +125,9 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
       state_(weights_.model.NewState(static_cast<int>(options_.batch), State::Mode::kKeepInitial)),
       sample_(data_.HeldOut(SampleTokens(options_), options_.batch)),
       held_out_(data_.HeldOut(kFinalTokens, options_.batch)),
+      eval_sample_(
+          EvaluationSamples(options_.eval_data, options_.ctx, options_.batch, SampleTokens(options_))),
+      eval_(EvaluationSamples(options_.eval_data, options_.ctx, options_.batch, kFinalTokens)),
       save_interval_(ParseSaveInterval(options_.save_every)),
       log_path_(options_.log.empty() ? folder.path() / "log.jsonl" : fs::path(options_.log)) {
   CompleteOptions(options_, weights_.model);
@@ -147,6 +153,8 @@ void Run::PinPaths() {
   const auto pinned = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
   const bool own = pinned(log_path_) == pinned(folder_.path() / "log.jsonl");
   options_.log = own ? "" : pinned(log_path_).string();
+  for (std::string& file : options_.eval_data) file = pinned(file).string();
+  if (!options_.tensorboard.empty()) options_.tensorboard = pinned(options_.tensorboard).string();
 }
 
 int64_t Run::TotalSteps() const {
@@ -220,11 +228,19 @@ void Run::CountSkips(const StepRecord& record) {
        kMostSkipped, record.step, last);
 }
 
-/// The held-out loss where it is due: on the fixed sample now and then, on (nearly) all of it at the end.
+/// The losses on what is not learnt where they are due, on a fixed sample now and then, on (nearly) all of
+/// it at the end; and a sample of what the model writes.
 void Run::Measure(StepRecord& record, bool last) {
   const bool due = last || (options_.val_every > 0 && counters_.step % options_.val_every == 0);
-  if (held_out_.empty() || !due) return;
-  record.val_loss = val_loss_ = MeanLoss(weights_.model, last ? held_out_ : sample_, state_, options_.chunk);
+  if (!held_out_.empty() && due) {
+    record.val_loss = val_loss_ = MeanLoss(weights_.model, last ? held_out_ : sample_, state_, options_.chunk);
+  }
+  if (!eval_.empty() && due) {
+    record.eval_loss = MeanLoss(weights_.model, last ? eval_ : eval_sample_, state_, options_.chunk);
+  }
+  if (options_.sample_every > 0 && (last || counters_.step % options_.sample_every == 0)) {
+    record.sample = observer_.Sample(weights_.model, options_, record.step);
+  }
 }
 
 Progress Run::ProgressNow() const {
@@ -240,7 +256,7 @@ Progress Run::ProgressNow() const {
 std::string Run::Description() const {
   json settings = json::parse(SettingsToJson(options_));
   settings["data"] = json::parse(Describe(data_));
-  settings.erase("log");
+  for (const char* folder : {"log", "tensorboard", "eval-data"}) settings.erase(folder);
   return settings.dump();
 }
 
@@ -267,6 +283,7 @@ void Run::Save() {
 
 TrainResult Run::Go() {
   if (options_.threads != 0) SetThreads(static_cast<int>(options_.threads));
+  if (!options_.tensorboard.empty()) tensorboard_.emplace(options_.tensorboard, counters_.step);
   log_.emplace(log_path_, counters_.step);
   observer_.Started({&options_, &weights_, &data_, first_step_, options_.minutes != 0 ? 0 : TotalSteps()});
   start_ = Clock::now();
@@ -276,6 +293,7 @@ TrainResult Run::Go() {
     last = Finished();  // asked once a step, as a run with a time limit answers by the clock
     Measure(record, last);
     log_->Write(record);
+    if (tensorboard_) tensorboard_->Write(record);
     CountSkips(record);
     observer_.StepDone(record, ProgressNow());
     interrupted = !last && observer_.StopRequested();

@@ -12,6 +12,7 @@
 namespace linnet {
 
 class Dataset;
+struct LoadedModel;
 struct TrainableModel;
 
 /// What a run is, for those who watch it.
@@ -36,6 +37,9 @@ class TrainObserver {
   virtual void Started(const RunFacts&) {}
   virtual void StepDone(const StepRecord&, const Progress&) {}
   virtual void Message(const std::string&) {}
+  /// Asked for a sample of what the model writes (--sample-every), as valid UTF-8: texts are made by those
+  /// who run models. The same model and step must give the same text.
+  virtual std::string Sample(const LoadedModel&, const TrainOptions&, int64_t /*step*/) { return ""; }
   /// Asked after each step; true ends the run with a checkpoint.
   virtual bool StopRequested() { return false; }
 };
