@@ -1,4 +1,4 @@
-// Curves: a chart of a few series of points, drawn with characters or as SVG.
+// Curves: a chart of a few series of points, drawn with characters or as a picture.
 #pragma once
 
 #include <string>
@@ -16,9 +16,10 @@ struct Series {
     kCurve,    // points of a function, joined
     kMarkers,  // few points, marked each
   };
-  std::string name;
+  std::string name;  // "": not in the legend
   Style style;
   std::vector<Point> points;
+  int group = -1;  // series of one group share a colour; -1: one of its own
 };
 
 /// How values lie along an axis. On a logarithmic one only positive values are shown.
@@ -37,7 +38,8 @@ struct Chart {
 /// ASCII. Lines end with '\n'. Empty if no point is finite.
 std::string DrawChart(const Chart& chart, int columns, int rows, bool utf8);
 
-/// The chart as an SVG document on a white ground.
+/// The chart as an SVG document, or a PNG file, on a white ground.
 std::string ChartSvg(const Chart& chart);
+std::string ChartPng(const Chart& chart);
 
 }  // namespace linnet

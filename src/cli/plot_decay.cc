@@ -123,7 +123,7 @@ void AddPlotDecay(CLI::App& plot) {
                    "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder")
       ->required()
       ->type_name("FILE");
-  command->add_option("-o,--output", options->output, "Write the curves as SVG")->type_name("FILE");
+  AddChartOption(*command, options->output);
   command->add_flag("--half-life", options->half_life,
                     "Draw the tokens until half is forgotten instead of the decay");
   command->add_flag("--by-channel", options->by_channel,

@@ -81,7 +81,7 @@ void AddPlotPositions(CLI::App& plot) {
   command->add_option("--window", options->window, "Tokens of a window; each begins from the initial state")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
       ->capture_default_str();
-  command->add_option("-o,--output", options->output, "Write the curve as SVG")->type_name("FILE");
+  AddChartOption(*command, options->output);
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer("Example: linnet plot positions model.safetensors --text book.txt -o positions.svg");
   command->callback([options] { RunPositions(*options); });

@@ -10,7 +10,11 @@ namespace linnet {
 void AddPlotDecay(CLI::App& plot);
 void AddPlotPositions(CLI::App& plot);
 
-/// Writes the chart as SVG, if `path` is not empty.
+void AddPlotLoss(CLI::App& plot);
+
+/// The option -o, a file whose name ends in .svg or .png.
+void AddChartOption(CLI::App& command, std::string& path);
+/// Writes the chart as the name's ending says, if `path` is not empty.
 void WriteChart(const std::string& path, const Chart& chart);
 
 }  // namespace linnet

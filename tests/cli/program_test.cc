@@ -29,6 +29,7 @@ TEST(Program, SoDoCommandsOfCommands) {
                                      {"eval", "lambada"},
                                      {"eval", "choices"},
                                      {"plot", "decay"},
+                                     {"plot", "loss"},
                                      {"plot", "positions"}}) {
     const Outcome outcome = RunLinnet({command, sub, "--help"});
     EXPECT_EQ(outcome.code, 0) << sub;
