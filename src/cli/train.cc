@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/plot.h"
 #include "cli/terminal.h"
+#include "cli/train_plan.h"
 #include "infer/generator.h"
 #include "text/tokenizer_of.h"
 #include "text/utf8.h"
@@ -90,8 +91,8 @@ class TrainDisplay : public TrainObserver {
   bool StopRequested() override { return stop_signal != 0; }
 
   std::string Sample(const LoadedModel& model, const TrainOptions& options, int64_t step) override {
-    const auto tokenizer = TokenizerOf(
-        {.model = options.out, .vocab = model.vocab(), .wanted = options.tokenizer, .named = {}});
+    const auto tokenizer =
+        TokenizerOf({.model = options.out, .vocab = model.vocab(), .wanted = options.tokenizer, .named = {}});
     Utf8Stream text(Utf8Stream::Mode::kValid);
     std::string sample;
     GenerateOptions generate;
@@ -165,7 +166,7 @@ void ReadConfig(CLI::App& command, const std::string& path) {
 struct TrainCommand {
   TrainOptions options;
   std::string config;
-  bool plot = false;
+  bool plot = false, dry_run = false, json = false;
 };
 
 void AddSettings(CLI::App& command, TrainOptions& options) {
@@ -195,6 +196,9 @@ void AddTrain(CLI::App& app) {
   for (const Architecture& a : Architectures()) architectures += (architectures.empty() ? "" : ", ") + a.name;
   command->get_option("--arch")->description("Architecture of the model: " + architectures);
   command->add_flag("--plot", train->plot, "Draw the loss curve in the terminal at the end");
+  CLI::Option* dry_run = command->add_flag("--dry-run", train->dry_run,
+                                           "Say what the run would take, in memory and time; write nothing");
+  command->add_flag("--json", train->json, "Print the plan of --dry-run as one JSON object")->needs(dry_run);
   command->add_option("--config", train->config, "File of settings, one `name = value` a line (ctx = 512)");
   command->footer(
       "Example:\n"
@@ -206,6 +210,7 @@ void AddTrain(CLI::App& app) {
       if (command->count(setting.flag) > 0) train->options.given.insert(setting.flag);
     });
     train->options.version = LINNET_VERSION;
+    if (train->dry_run) return PrintPlan(train->options, train->json);
     RunTraining(train->options, train->plot);
   });
 }

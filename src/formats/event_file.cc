@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 
-#include "base/file.h"
 #include "formats/bytes.h"
 
 namespace linnet {
@@ -70,10 +69,17 @@ int64_t StepOf(ByteReader event) {
         if (key >> 3 == 2) step = static_cast<int64_t>(value);
         break;
       }
-      case kEightBytes: event.Take(8); break;
-      case kBytes: event.Take(ReadVarint(event)); break;
-      case kFourBytes: event.Take(4); break;
-      default: Fail("{}: an event has a field of the unknown type {}", event.where(), key & 7);
+      case kEightBytes:
+        event.Take(8);
+        break;
+      case kBytes:
+        event.Take(ReadVarint(event));
+        break;
+      case kFourBytes:
+        event.Take(4);
+        break;
+      default:
+        Fail("{}: an event has a field of the unknown type {}", event.where(), key & 7);
     }
   }
   return step;
@@ -117,28 +123,34 @@ void EventFile::WriteRecord(std::string_view event) {
   Check(file_.good(), "{}: writing failed; is the disk full?", path_.string());
 }
 
-void CutEventFile(const std::filesystem::path& path, int64_t next_step) {
-  if (std::filesystem::file_size(path) == 0) return;
-  const MappedFile file(path);
-  ByteReader bytes(file.bytes(), path.string());
+std::string EventsBefore(const MappedFile& file, int64_t next_step) {
+  const std::string name = file.path().string();
+  ByteReader bytes(file.bytes(), name);
   std::string kept;
   while (bytes.size() - bytes.at() >= kHead) {
     const size_t begin = bytes.at();
     const std::string_view length_bytes = bytes.TakeText(8);
-    uint64_t length;
+    uint64_t length = 0;
     std::memcpy(&length, length_bytes.data(), sizeof length);
     Check(bytes.Read<uint32_t>() == MaskedCrc(length_bytes),
-          "{}: is no event file, or damaged at byte {}; give another --tensorboard DIR", path.string(), begin);
+          "{}: is no event file, or damaged at byte {}; give another --tensorboard DIR", name, begin);
     const size_t left = bytes.size() - bytes.at();
     if (left < kTail || length > left - kTail) break;  // the torn last one
     const auto event = bytes.Take(length);
     Check(bytes.Read<uint32_t>() == MaskedCrc({reinterpret_cast<const char*>(event.data()), event.size()}),
-          "{}: the event at byte {} is damaged; give another --tensorboard DIR", path.string(), begin);
-    if (StepOf(ByteReader(event, path.string())) >= next_step && begin != 0) continue;
+          "{}: the event at byte {} is damaged; give another --tensorboard DIR", name, begin);
+    if (StepOf(ByteReader(event, name)) >= next_step && begin != 0) continue;  // the first says what it is
     bytes.Seek(begin);
     kept += bytes.TakeText(kHead + length + kTail);
   }
-  if (kept.size() != bytes.size()) WriteFile(path, kept);
+  return kept;
+}
+
+void CutEventFile(const std::filesystem::path& path, int64_t next_step) {
+  if (std::filesystem::file_size(path) == 0) return;
+  const MappedFile file(path);
+  const std::string kept = EventsBefore(file, next_step);
+  if (kept.size() != file.bytes().size()) WriteFile(path, kept);
 }
 
 }  // namespace linnet

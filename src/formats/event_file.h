@@ -3,7 +3,8 @@
 //     file     record record ...
 //     record   u64 length, u32 masked(crc of the length), the bytes of an Event, u32 masked(crc of these)
 //              crc: CRC-32C (Castagnoli, reflected polynomial 0x82F63B78)
-//              masked(c) = rotate right(c, 15) + 0xA282EAD8, so that a crc of bytes with crcs in them is sound
+//              masked(c) = rotate right(c, 15) + 0xA282EAD8, so that a crc of bytes with crcs in them is
+//              sound
 //     Event    a protocol buffer: fields, each a varint (number << 3 | type) and its value:
 //              1 wall_time double, 2 step varint, one of { 3 file_version text, 5 summary, 7 session_log }
 //     summary      1 value, repeated: { 1 tag text, 2 simple_value float } or, for a text,
@@ -22,6 +23,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/file.h"
 
 namespace linnet {
 
@@ -57,6 +60,10 @@ class EventFile {
   std::filesystem::path path_;
   std::ofstream file_;
 };
+
+/// What stays of an event file when the events of `next_step` and later ones go, and what a killed program
+/// left half-written at its end. Throws Error if anything before is damaged.
+std::string EventsBefore(const MappedFile& file, int64_t next_step);
 
 /// Removes from an event file the events of `next_step` and later ones, and what a killed program left
 /// half-written at its end. Throws Error, and changes nothing, if anything before is damaged.

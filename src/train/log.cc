@@ -75,14 +75,14 @@ RunLog::RunLog(const std::filesystem::path& path, int64_t next_step) : path_(pat
 
 void RunLog::Write(const StepRecord& record) {
   json line = {{"step", record.step},
-                     {"loss", NumberOrNull(record.loss)},
-                     {"bits_per_byte", NumberOrNull(BitsPerByte(record.loss))},
-                     {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
-                     {"lr", record.lr},
-                     {"grad_norm", NumberOrNull(record.gradient_norm)},
-                     {"tokens_per_s", record.tokens_per_s},
-                     {"seconds", record.seconds},
-                     {"skipped", record.skipped}};
+               {"loss", NumberOrNull(record.loss)},
+               {"bits_per_byte", NumberOrNull(BitsPerByte(record.loss))},
+               {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
+               {"lr", record.lr},
+               {"grad_norm", NumberOrNull(record.gradient_norm)},
+               {"tokens_per_s", record.tokens_per_s},
+               {"seconds", record.seconds},
+               {"skipped", record.skipped}};
   if (record.eval_loss) line["eval_loss"] = NumberOrNull(*record.eval_loss);
   if (record.sample) line["sample"] = *record.sample;
   file_ << line.dump() << "\n" << std::flush;

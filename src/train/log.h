@@ -28,7 +28,7 @@ struct StepRecord {
   double tokens_per_s = 0;
   double seconds = 0;  // since the start of the run, the time of earlier starts of the program included
   bool skipped = false;
-  std::optional<double> eval_loss = std::nullopt;     // of --eval-data, after the step
+  std::optional<double> eval_loss = std::nullopt;    // of --eval-data, after the step
   std::optional<std::string> sample = std::nullopt;  // what the model then wrote, valid UTF-8
 };
 

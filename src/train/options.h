@@ -46,6 +46,7 @@ struct TrainOptions {
   std::vector<std::string> eval_data;  // measured, never learnt
   std::string sample_prompt = "\n";
   int64_t sample_every = 0, sample_tokens = 200;  // 0: no samples
+  bool over_memory = false;
 
   /// Flags that the user gave. A resumed run takes all others from its checkpoint.
   std::set<std::string> given;
@@ -147,6 +148,8 @@ void VisitSettings(const Visit& visit) {
       Setting{"--save-every", "Steps (500) or minutes (10m) between checkpoints; 0 for the end only", kAdopt},
       &O::save_every);
   visit(Setting{"--init", "Model file whose weights to start from", kForget}, &O::init);
+  visit(Setting{"--over-memory", "Start even if the memory that there is will not suffice", kForget},
+        &O::over_memory);
   visit(Setting{"--tensorboard", "Folder for TensorBoard's event files", kAdopt}, &O::tensorboard);
   visit(Setting{"--eval-data", "Files to measure the loss on, too, whenever the held-out loss is measured",
                 kAdopt},

@@ -22,7 +22,8 @@ std::vector<fs::path> OwnFiles(const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const fs::path name = entry.path().filename();
-    const bool own = name.string().starts_with("events.out.tfevents.") && name.stem().extension() == ".linnet";
+    const bool own =
+        name.string().starts_with("events.out.tfevents.") && name.stem().extension() == ".linnet";
     if (own && entry.is_regular_file()) files.push_back(entry.path());
   }
   std::ranges::sort(files);
@@ -34,8 +35,8 @@ std::vector<fs::path> OwnFiles(const fs::path& folder) {
 TensorBoard::TensorBoard(const fs::path& folder, int64_t next_step) {
   std::error_code error;
   fs::create_directories(folder, error);
-  Check(fs::is_directory(folder), "{}: the folder for events cannot be created; give another --tensorboard DIR",
-        folder.string());
+  Check(fs::is_directory(folder),
+        "{}: the folder for events cannot be created; give another --tensorboard DIR", folder.string());
   const std::vector<fs::path> files = OwnFiles(folder);
   Check(next_step > 0 || files.empty(),
         "{}: holds the events of another run; give another --tensorboard DIR or remove that folder",

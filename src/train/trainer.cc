@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "train/checkpointing.h"
+#include "train/plan.h"
 #include "train/schedule.h"
 #include "train/step.h"
 #include "train/tensorboard.h"
@@ -18,14 +19,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kMostSkipped = 5;               // steps in a row
-constexpr int64_t kFinalTokens = 256 * 1024;  // at its end
-
-/// How much of the held-out part is measured during the run: what takes less time than a step, and enough to
-/// tell apart losses that differ by a few per cent.
-int64_t SampleTokens(const TrainOptions& options) {
-  return std::clamp<int64_t>(2 * options.tokens_per_step(), 2048, 8192);
-}
+constexpr int kMostSkipped = 5;  // steps in a row
 
 /// Where a run stands, beside weights and moments.
 struct Counters {
@@ -252,11 +246,15 @@ Progress Run::ProgressNow() const {
   return {counters_.step, fraction, a_step * static_cast<double>(TotalSteps() - counters_.step)};
 }
 
-/// The settings for readers of the weights, who have no business with the folders of this machine.
+/// The settings for readers of the weights, who have no business with the folders of this machine and with
+/// how the run was watched.
 std::string Run::Description() const {
   json settings = json::parse(SettingsToJson(options_));
   settings["data"] = json::parse(Describe(data_));
-  for (const char* folder : {"log", "tensorboard", "eval-data"}) settings.erase(folder);
+  for (const char* key :
+       {"log", "tensorboard", "eval-data", "sample-every", "sample-prompt", "sample-tokens"}) {
+    settings.erase(key);
+  }
   return settings.dump();
 }
 
@@ -304,6 +302,10 @@ TrainResult Run::Go() {
 
 }  // namespace
 
+int64_t SampleTokens(const TrainOptions& options) {
+  return std::clamp<int64_t>(2 * options.tokens_per_step(), 2048, 8192);
+}
+
 TrainResult Train(const TrainOptions& asked, TrainObserver& observer) {
   if (!asked.resume) CheckOptions(asked);
   Check(!asked.out.empty(), "the folder of the run is missing; give --out DIR");
@@ -316,11 +318,15 @@ TrainResult Train(const TrainOptions& asked, TrainObserver& observer) {
   Check(asked.resume || saved.empty(),
         "{}: holds the checkpoints of another run; go on with it with --resume, or give another --out",
         asked.out);
-  if (!asked.resume) return Run(asked, folder, nullptr, observer).Go();
+  if (!asked.resume) {
+    if (!asked.over_memory) CheckMemory(asked);
+    return Run(asked, folder, nullptr, observer).Go();
+  }
   const CheckpointFiles& newest = saved.back();
   const auto trainer = Checkpoint::Open(newest.trainer);
   const TrainOptions options = AdoptSettings(asked, Metadata(*trainer, "settings"), newest.trainer.string());
   CheckOptions(options);
+  if (!options.over_memory) CheckMemory(options);
   return Run(options, folder, &newest, observer).Go();
 }
 

@@ -51,6 +51,11 @@ struct TrainResult {
   std::filesystem::path model, log;
 };
 
+/// How much of the held-out part is measured during a run: what takes less time than a step, and enough to
+/// tell apart losses that differ by a few per cent. And at its end.
+int64_t SampleTokens(const TrainOptions& options);
+inline constexpr int64_t kFinalTokens = 256 * 1024;
+
 /// Trains. Throws Error, before anything is changed where that is possible, if the options make no sense, a
 /// file cannot be used, another run has the folder, or the loss is no number five steps in a row.
 TrainResult Train(const TrainOptions& options, TrainObserver& observer);

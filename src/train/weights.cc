@@ -28,18 +28,6 @@ void Set(Sizes& sizes, const char* name, int64_t chosen, Dim otherwise) {
   if (value != 0) sizes[name] = value;
 }
 
-TrainableModel Fresh(const TrainOptions& o, MatrixType matrices) {
-  const Architecture& architecture = FindArchitecture(o.arch);
-  Sizes sizes;
-  Set(sizes, "layers", o.layers, kDefaultLayers);
-  Set(sizes, "width", o.width, kDefaultWidth);
-  Set(sizes, "vocab", o.vocab, kDefaultVocab);
-  Set(sizes, "head_size", o.head_size, 0);
-  Set(sizes, "ffn", o.ffn, 0);
-  return NewTrainable(architecture, architecture.complete_sizes(sizes), static_cast<uint64_t>(o.seed),
-                      matrices);
-}
-
 /// A model from a file, whose sizes must be those asked for where any are.
 TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path, MatrixType matrices) {
   TrainableModel loaded = LoadTrainable(path, matrices);
@@ -64,6 +52,16 @@ TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path
 
 }  // namespace
 
+Sizes FreshSizes(const TrainOptions& o) {
+  Sizes sizes;
+  Set(sizes, "layers", o.layers, kDefaultLayers);
+  Set(sizes, "width", o.width, kDefaultWidth);
+  Set(sizes, "vocab", o.vocab, kDefaultVocab);
+  Set(sizes, "head_size", o.head_size, 0);
+  Set(sizes, "ffn", o.ffn, 0);
+  return FindArchitecture(o.arch).complete_sizes(sizes);
+}
+
 TrainableModel NewTrainable(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
                             MatrixType matrices) {
   return WithMasters(NewModel(architecture, sizes, seed, matrices),
@@ -77,7 +75,9 @@ TrainableModel LoadTrainable(const std::filesystem::path& path, MatrixType matri
 
 TrainableModel StartingWeights(const TrainOptions& options, const std::filesystem::path& file) {
   const MatrixType matrices = options.precision == "bf16" ? MatrixType::kBf16 : MatrixType::kF32;
-  return file.empty() ? Fresh(options, matrices) : FromFile(options, file, matrices);
+  if (!file.empty()) return FromFile(options, file, matrices);
+  return NewTrainable(FindArchitecture(options.arch), FreshSizes(options),
+                      static_cast<uint64_t>(options.seed), matrices);
 }
 
 void CompleteOptions(TrainOptions& options, const LoadedModel& model) {

@@ -28,6 +28,9 @@ TrainableModel NewTrainable(const Architecture& architecture, const Sizes& sizes
 /// The same with the values of a model file, copied out of it.
 TrainableModel LoadTrainable(const std::filesystem::path& path, MatrixType matrices);
 
+/// The sizes of the fresh model that the options describe. Throws Error if they do not fit together.
+Sizes FreshSizes(const TrainOptions& options);
+
 /// What a run begins with: the model in `file` or, where that is empty, a fresh one as the options describe
 /// it. Throws Error, naming the flag, if a size that was asked for is not the file's, or sizes do not fit
 /// together.

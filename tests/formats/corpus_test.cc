@@ -27,6 +27,8 @@ TEST(Corpus, PthStream) { EXPECT_GT(RunAll("pth_stream", FuzzPthStream), 5u); }
 TEST(Corpus, Gguf) { EXPECT_GT(RunAll("gguf", FuzzGguf), 5u); }
 TEST(Corpus, RwkvCpp) { EXPECT_GT(RunAll("rwkv_cpp", FuzzRwkvCpp), 5u); }
 TEST(Corpus, Names) { EXPECT_GT(RunAll("names", FuzzNames), 5u); }
+TEST(Corpus, Events) { EXPECT_GT(RunAll("events", FuzzEvents), 5u); }
+TEST(Corpus, Event) { EXPECT_GT(RunAll("event", FuzzEvent), 5u); }
 TEST(Corpus, ShardIndex) { EXPECT_GT(RunAll("shard_index", FuzzShardIndex), 5u); }
 
 // The readers must throw nothing but Error, wherever a sound file is cut or a byte of it changed.
@@ -40,6 +42,8 @@ TEST(Corpus, EveryCutAndEveryChangedByteOfASoundFile) {
       {"gguf/vocabulary", FuzzGguf},
       {"rwkv_cpp/blocks", FuzzRwkvCpp},
       {"names/wrapped", FuzzNames},
+      {"events/sound", FuzzEvents},
+      {"event/text", FuzzEvent},
       {"shard_index/sound", FuzzShardIndex}};
   for (const auto& [name, entry] : files) {
     const std::string sound = ReadFile(corpus / name);

@@ -8,6 +8,8 @@
 #include <string>
 
 #include "formats/checkpoint.h"
+#include "formats/event_file.h"
+#include "formats/event_reader.h"
 #include "formats/gguf.h"
 #include "formats/names.h"
 #include "formats/pth.h"
@@ -80,6 +82,20 @@ inline void FuzzShardIndex(std::span<const std::byte> input) {
     ReadShardIndex(AsFile(input));
   } catch (const Error&) {
   }
+}
+
+inline void FuzzEvents(std::span<const std::byte> input) {
+  try {
+    [[maybe_unused]] volatile size_t kept = EventsBefore(AsFile(input), 2).size();
+  } catch (const Error&) {
+  }
+}
+
+/// The input is an event; it gets a sound record around it.
+inline void FuzzEvent(std::span<const std::byte> input) {
+  const std::string event(reinterpret_cast<const char*>(input.data()), input.size());
+  const std::string file = EventRecord(event) + EventRecord(event);
+  FuzzEvents(std::as_bytes(std::span(file)));
 }
 
 /// The input is a pickle; it gets a sound archive with two storages of 64 bytes around it.

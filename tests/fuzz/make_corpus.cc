@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <numeric>
 
+#include "formats/event_file.h"
+#include "formats/event_reader.h"
 #include "formats/pth_builder.h"
 #include "formats/safetensors.h"
 
@@ -69,6 +71,40 @@ void MakeSafetensors(const std::filesystem::path& folder) {
   blocks("blocks_cut", "q4_k", "[1,34]");
   blocks("blocks_empty", "q4_0", "[0,9223372036854775806]");
   Save(folder, "header_beyond_file", Bytes<uint64_t>(1000) + "{}");
+}
+
+/// The event of the first of some records.
+std::string EventIn(const std::string& records) {
+  return records.substr(12, static_cast<unsigned char>(records[0]));
+}
+
+/// Event files, and events alone.
+void MakeEvents(const std::filesystem::path& folder) {
+  const std::filesystem::path sound = folder / "events" / "sound";
+  std::filesystem::create_directories(folder / "events");
+  {
+    EventFile file(sound, 1, 1000);
+    for (int64_t step = 1; step < 4; ++step) file.Write({step, 1001, {{"loss", 2.5}}, {{"text", "a"}}});
+  }
+  const std::string whole = ReadFile(sound);
+  const size_t head = 40 + 12 + 15 + 4, one = (whole.size() - head) / 3;  // version, session; a step
+  Save(folder / "events", "torn", whole.substr(0, whole.size() - 5));
+  Save(folder / "events", "torn_in_a_length", whole.substr(0, 45));
+  Save(folder / "events", "length_damaged", "\x19" + whole.substr(1));
+  Save(folder / "events", "event_damaged", whole.substr(0, 20) + "x" + whole.substr(21));
+  Save(folder / "events", "huge_length",
+       Bytes<uint64_t>(~uint64_t{0}) + Bytes(MaskedCrcOf(std::string(8, '\xff'))) + "abcd");
+  Save(folder / "events", "empty_event", EventRecord("") + EventRecord(""));
+  const std::pair<const char*, std::string> events[] = {
+      {"step", "\x10\x05"s},
+      {"negative_step", "\x10" + std::string(9, '\xff') + "\x01"},
+      {"endless_number", std::string(11, '\xff')},
+      {"cut_number", "\x10\xff"s},
+      {"unknown_type", "\x0b"s},
+      {"field_beyond_the_end", "\x2a\x7f"s},
+      {"huge_field", "\x2a" + std::string(9, '\xff') + "\x01"},
+      {"text", EventIn(whole.substr(whole.size() - one))}};
+  for (const auto& [name, event] : events) Save(folder / "event", name, event);
 }
 
 std::string SmallTensor() { return pkl::Tensor(pkl::Storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}); }
@@ -175,6 +211,7 @@ int main(int argc, char** argv) {
   linnet::MakePthStream(folder / "pth_stream");
   linnet::MakeModels(folder);
   linnet::MakeCsv(folder / "csv");
+  linnet::MakeEvents(folder);
   for (const auto& [name, value] : linnet::Pickles()) {
     linnet::Save(folder / "pickle", name, linnet::pkl::Program(value));
   }

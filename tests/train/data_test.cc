@@ -53,6 +53,20 @@ TEST(Data, TheStepIsThePositionInTheData) {
   EXPECT_FALSE(seen.contains(one.Draw(seed, 4).batch.tokens));
 }
 
+TEST(Data, EvaluationIsOfWholeFiles) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "a", Counting(100));
+  WriteFile(folder / "b", Counting(60));
+  const std::vector<std::string> files{folder / "a", folder / "b"};
+  const std::vector<Samples> all = EvaluationSamples(files, 20, 3, 1000);
+  ASSERT_EQ(all.size(), 2u);  // 4 samples of a, 2 of b, as a target follows each token
+  EXPECT_EQ(all[0].batch.sequences(), 3);
+  EXPECT_EQ(all[0].batch.tokens.front(), 0);
+  EXPECT_EQ(all[1].targets.back(), 40);
+  EXPECT_EQ(EvaluationSamples(files, 20, 3, 40)[0].batch.sequences(), 2);
+  EXPECT_TRUE(EvaluationSamples({}, 20, 3, 1000).empty());
+}
+
 TEST(Data, TheHeldOutPartIsNeverLearntFrom) {
   const TemporaryFolder folder;
   WriteFile(folder / "text", std::string(900, 'a') + std::string(100, 'z'));

@@ -1,0 +1,138 @@
+// What a plan says, and what then happens. Times are compared by bench/plan_bench.cc, not here: a machine's
+// noise must not fail a build.
+#include "train/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "cli/program.h"
+#include "tensor/memory.h"
+#include "train/refusal.h"
+#include "train/trainer.h"
+#include "train/weights.h"
+
+namespace linnet {
+namespace {
+
+/// Watches memory once the model is there.
+class MemoryWatch : public TrainObserver {
+ public:
+  void Started(const RunFacts& run) override {
+    parameters = run.weights->model.params->count();
+    ResetHostMemoryPeak();
+  }
+  int64_t parameters = 0;
+};
+
+class Plans : public testing::Test {
+ protected:
+  Plans() {
+    std::string text;
+    Random random(1);
+    for (int i = 0; i < 30000; ++i) text += "abcdefgh \n"[random.Below(10)];
+    WriteFile(folder_ / "text", text);
+    options_.data = {folder_ / "text"};
+    options_.layers = 5;
+    options_.width = 64;
+    options_.head_size = 16;
+    options_.ctx = 64;
+    options_.batch = 4;
+    options_.steps = 3;
+    options_.val_every = 0;
+    options_.out = folder_ / "run";
+  }
+
+  /// The most tensor memory that a run of these options has in use at once; and its parameters.
+  std::pair<double, int64_t> PeakOfRun() const {
+    const auto before = static_cast<double>(HostMemoryUse().in_use_bytes);
+    MemoryWatch watch;
+    Train(options_, watch);
+    std::filesystem::remove_all(options_.out);
+    return {static_cast<double>(HostMemoryUse().peak_bytes) - before, watch.parameters};
+  }
+
+  void ExpectWithin15Percent() const {
+    const RunPlan plan = PlanRun(options_);
+    EXPECT_TRUE(plan.whole_model);
+    EXPECT_FALSE(std::filesystem::exists(options_.out)) << "a plan writes nothing";
+    const double estimate = EstimatePeakBytes(options_);
+    const auto [peak, parameters] = PeakOfRun();
+    EXPECT_EQ(plan.parameters, parameters);
+    EXPECT_NEAR(plan.memory.peak / peak, 1, 0.15);
+    EXPECT_NEAR(estimate / peak, 1, 0.15);
+  }
+
+  TemporaryFolder folder_;
+  TrainOptions options_;
+};
+
+TEST_F(Plans, MemoryThatActivationsFill) {
+  options_.batch = 16;
+  ExpectWithin15Percent();
+}
+
+TEST_F(Plans, MemoryThatWeightsFill) {
+  options_.ctx = 8;
+  options_.batch = 1;
+  options_.width = 128;
+  ExpectWithin15Percent();
+}
+
+TEST_F(Plans, MemoryInBf16OfSeveralPasses) {
+  options_.precision = "bf16";
+  options_.accumulate = 3;
+  ExpectWithin15Percent();
+}
+
+TEST_F(Plans, MemoryOfBlocksThatAreRunAgain) {
+  options_.recompute = true;
+  options_.batch = 16;
+  ExpectWithin15Percent();
+}
+
+TEST_F(Plans, MemoryOfAnotherArchitecture) {
+  options_.arch = "rwkv4";
+  options_.head_size = 0;
+  ExpectWithin15Percent();
+}
+
+TEST_F(Plans, CountWhatTheySay) {
+  const RunPlan plan = PlanRun(options_);
+  EXPECT_EQ(plan.tokens_per_step, 256);
+  EXPECT_EQ(plan.steps, 3);
+  const auto parameters = static_cast<double>(plan.parameters);
+  EXPECT_EQ(plan.memory.weights, 4 * parameters);
+  EXPECT_EQ(plan.memory.masters, 0);
+  EXPECT_EQ(plan.memory.gradients, 4 * parameters);
+  EXPECT_EQ(plan.memory.moments, 8 * parameters);
+  EXPECT_EQ(plan.memory.data, 30000);
+  EXPECT_GT(plan.flops_per_token, 5 * parameters);
+  EXPECT_GT(plan.step_seconds, 0);
+  EXPECT_GT(plan.run_seconds, 3 * plan.step_seconds);
+}
+
+TEST_F(Plans, RunsBeyondTheMachineAreRefusedWithRemedies) {
+  options_.layers = 1000;
+  options_.width = 65536;
+  options_.head_size = 64;
+  MemoryWatch watch;
+  EXPECT_TRUE(Refused([&] { Train(options_, watch); },
+                      {"GB are available", "--recompute", "--batch", "--over-memory"}));
+  EXPECT_EQ(watch.parameters, 0) << "before the start";
+  options_.recompute = true;
+  EXPECT_FALSE(Refused([&] { Train(options_, watch); }, {"--recompute"}));
+  EXPECT_TRUE(Refused([&] { PlanRun(options_); }, {"to be measured"}));
+}
+
+TEST_F(Plans, WhatTheRunWouldRefuseThePlanRefuses) {
+  options_.steps = 0;
+  EXPECT_TRUE(Refused([&] { PlanRun(options_); }, {"--steps"}));
+  options_.steps = 3;
+  options_.ctx = 40000;
+  EXPECT_TRUE(Refused([&] { PlanRun(options_); }, {"text", "--ctx"}));
+  options_.ctx = 64;
+  options_.resume = true;
+  EXPECT_TRUE(Refused([&] { PlanRun(options_); }, {"--resume"}));
+}
+
+}  // namespace
+}  // namespace linnet
