@@ -7,6 +7,7 @@
 namespace linnet {
 
 void AddTrain(CLI::App& app);
+void AddData(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddChat(CLI::App& app);
 void AddLogits(CLI::App& app);

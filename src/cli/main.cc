@@ -36,6 +36,7 @@ int Run(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.footer("`linnet COMMAND --help` explains a command and gives an example.");
   AddTrain(app);
+  AddData(app);
   AddGenerate(app);
   AddChat(app);
   AddLogits(app);

@@ -57,8 +57,9 @@ class TrainDisplay : public TrainObserver {
     steps_ = run.steps;
     line_.Print(fmt::format("model     {}, {} of width {}, {} parameters", model.architecture->title,
                             Count(o.layers, "layer"), o.width, WithCommas(model.params->count())));
-    line_.Print(fmt::format("data      {} bytes to learn from, {} held out",
-                            WithCommas(run.data->training_bytes()), WithCommas(run.data->held_out_bytes())));
+    line_.Print(
+        fmt::format("data      {} {} to learn from, {} held out", WithCommas(run.data->training_tokens()),
+                    o.tokenizer == "bytes" ? "bytes" : "tokens", WithCommas(run.data->held_out_tokens())));
     line_.Print(fmt::format("step      {} in samples of {}, {} on {} (GEMM peak {:.0f} GFLOP/s)",
                             Count(o.tokens_per_step(), "token"), o.ctx, o.precision,
                             Count(Threads(), "thread"), peak_ / 1e9));
@@ -75,11 +76,11 @@ class TrainDisplay : public TrainObserver {
     if (record.sample) line_.Print(fmt::format("sample    {}", OneLine(*record.sample)));
     if (record.val_loss) held_out_ = fmt::format(", held out {:.3f}", BitsPerByte(*record.val_loss));
     // What matters least stands last, where a narrow terminal cuts.
-    const std::string text =
-        fmt::format("step {}{}, {} left | {:.3f} bits/byte{} | {} tokens/s, {:.0f}% of GEMM peak",
-                    progress.steps_done, steps_ > 0 ? fmt::format("/{}", steps_) : "",
-                    ClockTime(progress.seconds_left), BitsPerByte(record.loss), held_out_,
-                    WithCommas(std::llround(tokens_per_s)), 100 * tokens_per_s * flops_per_token_ / peak_);
+    const std::string text = fmt::format(
+        "step {}{}, {} left | {:.3f} bits/{}{} | {} tokens/s, {:.0f}% of GEMM peak", progress.steps_done,
+        steps_ > 0 ? fmt::format("/{}", steps_) : "", ClockTime(progress.seconds_left),
+        BitsPerByte(record.loss), record.tokens_are_bytes ? "byte" : "token", held_out_,
+        WithCommas(std::llround(tokens_per_s)), 100 * tokens_per_s * flops_per_token_ / peak_);
     if (progress.fraction >= 1) {
       line_.Finish(text);
     } else {
@@ -111,10 +112,15 @@ class TrainDisplay : public TrainObserver {
   std::string held_out_;
 };
 
-Chart LossChart(const std::filesystem::path& log) {
-  Chart chart{"Loss of the run", "step", "bits per byte", {}};
+/// "byte", or "token" where tokens are more.
+const char* UnitOf(const std::vector<StepRecord>& records) {
+  return std::ranges::all_of(records, &StepRecord::tokens_are_bytes) ? "byte" : "token";
+}
+
+Chart LossChart(const std::vector<StepRecord>& records) {
+  Chart chart{"Loss of the run", "step", fmt::format("bits per {}", UnitOf(records)), {}};
   Series training{"training", Series::Style::kLine, {}}, held_out{"held out", Series::Style::kMarkers, {}};
-  for (const StepRecord& record : ReadLog(log)) {
+  for (const StepRecord& record : records) {
     const auto step = static_cast<double>(record.step + 1);
     training.points.push_back({step, BitsPerByte(record.loss)});
     if (record.val_loss) held_out.points.push_back({step, BitsPerByte(*record.val_loss)});
@@ -130,7 +136,8 @@ void RunTraining(const TrainOptions& options, bool plot) {
     TrainDisplay display;
     result = Train(options, display);
   }
-  const Chart chart = LossChart(result.log);
+  const std::vector<StepRecord> records = ReadLog(result.log);
+  const Chart chart = LossChart(records);
   const std::filesystem::path svg = std::filesystem::path(options.out) / "loss.svg";
   WriteFile(svg, ChartSvg(chart));
   if (plot) fmt::print("{}", DrawChart(chart, std::min(100, TerminalColumns(stdout)), 20, LocaleIsUtf8()));
@@ -140,7 +147,9 @@ void RunTraining(const TrainOptions& options, bool plot) {
     std::fflush(stdout);
     throw CLI::RuntimeError(130);
   }
-  if (result.val_loss) fmt::print("held-out loss {:.3f} bits per byte\n", BitsPerByte(*result.val_loss));
+  if (result.val_loss) {
+    fmt::print("held-out loss {:.3f} bits per {}\n", BitsPerByte(*result.val_loss), UnitOf(records));
+  }
   fmt::print("model {}, curve {}, log {}\n", result.model.string(), svg.string(), result.log.string());
 }
 

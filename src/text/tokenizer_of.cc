@@ -56,14 +56,6 @@ std::string Listed(const std::vector<fs::path>& folders) {
   return Joined(names, ", ");
 }
 
-/// The folders where a model's tokenizer may lie.
-std::vector<fs::path> FoldersAround(const std::string& model) {
-  const fs::path beside = fs::path(model).parent_path();
-  std::vector<fs::path> folders{beside, (beside.empty() ? fs::path(".") : beside) / ".."};
-  for (fs::path& folder : TokenizerFolders()) folders.push_back(std::move(folder));
-  return folders;
-}
-
 std::unique_ptr<Tokenizer> Checked(std::unique_ptr<Tokenizer> tokenizer, const TokenizerClues& clues) {
   Check(Fits(tokenizer->vocab(), clues.vocab),
         "{}: the model has a vocabulary of {}, the tokenizer '{}' one of {}: it is not this model's",
@@ -73,7 +65,7 @@ std::unique_ptr<Tokenizer> Checked(std::unique_ptr<Tokenizer> tokenizer, const T
 
 /// A known file around the model that fits; null if there is none. `misfits` gets those that do not.
 std::unique_ptr<Tokenizer> Found(const TokenizerClues& clues, std::vector<std::string>& misfits) {
-  for (const fs::path& folder : FoldersAround(clues.model)) {
+  for (const fs::path& folder : TokenizerFolders(clues.model)) {
     for (const KnownFile& known : kKnownFiles) {
       const fs::path path = folder / known.name;
       if (!IsFile(path) || (known.vocab > 0 && !Fits(known.vocab, clues.vocab))) continue;
@@ -98,7 +90,7 @@ std::unique_ptr<Tokenizer> Found(const TokenizerClues& clues, std::vector<std::s
       "{}: found no tokenizer for its vocabulary of {}; put {} beside the model or in one of: {}; or give it "
       "with "
       "--tokenizer FILE{}; `linnet logits` works on token ids instead",
-      clues.model, clues.vocab, needed, Listed(FoldersAround(clues.model)),
+      clues.model, clues.vocab, needed, Listed(TokenizerFolders(clues.model)),
       misfits.empty() ? "" : " (what was found does not fit: " + Joined(misfits, "; ") + ")");
 }
 
@@ -106,7 +98,7 @@ std::unique_ptr<Tokenizer> Found(const TokenizerClues& clues, std::vector<std::s
 std::unique_ptr<Tokenizer> Named(const TokenizerClues& clues) {
   const fs::path file = fs::path(FileOf(clues.named)).filename();  // never a path out of these folders
   if (file.empty()) return nullptr;
-  for (const fs::path& folder : FoldersAround(clues.model)) {
+  for (const fs::path& folder : TokenizerFolders(clues.model)) {
     if (IsFile(folder / file)) return OpenTokenizerFile(folder / file);
   }
   return nullptr;
@@ -136,16 +128,29 @@ std::vector<fs::path> TokenizerFolders() {
   return folders;
 }
 
-std::unique_ptr<Tokenizer> MakeTokenizer(const std::string& name_or_file) {
-  if (name_or_file == kBytes) return std::make_unique<BytesTokenizer>();
-  if (IsFile(name_or_file)) return OpenTokenizerFile(name_or_file);
+std::vector<fs::path> TokenizerFolders(const std::string& model) {
+  const fs::path beside = fs::path(model).parent_path();
+  std::vector<fs::path> folders{beside, (beside.empty() ? fs::path(".") : beside) / ".."};
+  for (fs::path& folder : TokenizerFolders()) folders.push_back(std::move(folder));
+  return folders;
+}
+
+fs::path FindTokenizer(const std::string& name_or_file) {
+  if (name_or_file == kBytes) return {};
+  if (IsFile(name_or_file)) return name_or_file;
   const std::string file = FileOf(name_or_file);
   const std::vector<fs::path> folders = TokenizerFolders();
   for (const fs::path& folder : folders) {
-    if (IsFile(folder / file)) return OpenTokenizerFile(folder / file);
+    if (IsFile(folder / file)) return folder / file;
   }
   Fail("there is no tokenizer '{}': it is neither bytes nor a file, here or in: {}", name_or_file,
        Listed(folders));
+}
+
+std::unique_ptr<Tokenizer> MakeTokenizer(const std::string& name_or_file) {
+  const fs::path file = FindTokenizer(name_or_file);
+  if (file.empty()) return std::make_unique<BytesTokenizer>();
+  return OpenTokenizerFile(file);
 }
 
 std::unique_ptr<Tokenizer> TokenizerOf(const TokenizerClues& clues) {

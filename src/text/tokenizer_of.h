@@ -21,9 +21,14 @@ std::unique_ptr<Tokenizer> OpenTokenizerFile(const std::filesystem::path& path);
 /// none.
 std::unique_ptr<Tokenizer> MakeTokenizer(const std::string& name_or_file);
 
+/// The file that MakeTokenizer reads for that name; "" for bytes. Throws Error likewise.
+std::filesystem::path FindTokenizer(const std::string& name_or_file);
+
 /// Where tokenizers are looked for that are not beside a model: the folder in the environment's
 /// LINNET_TOKENIZERS, then linnet in XDG_DATA_HOME or ~/.local/share.
 std::vector<std::filesystem::path> TokenizerFolders();
+/// Where a model's tokenizer may lie: beside its file, one folder up, and in these.
+std::vector<std::filesystem::path> TokenizerFolders(const std::string& model);
 
 /// What is known of a model when its tokenizer is chosen.
 struct TokenizerClues {

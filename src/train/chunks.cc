@@ -37,14 +37,14 @@ std::vector<State> StatesOfChunks(const LoadedModel& model, const std::vector<Sa
 }
 
 double Exact(const LoadedModel& model, const std::vector<Samples>& chunks, const State& first, double l2_wrap,
-             Dim counted) {
+             Dim counted, double weight) {
   std::vector<State> states = StatesOfChunks(model, chunks, first);
   double loss = 0;
   for (size_t i = chunks.size(); i-- > 0 && std::isfinite(loss);) {
     if (i > 0) {
       ForBorder(states[i - 1], states[i], [](const Tensor&, const Tensor& begun) { begun.Track(); });
     }
-    loss += ForwardBackward(model, chunks[i], states[i], l2_wrap, counted);
+    loss += ForwardBackward(model, chunks[i], states[i], l2_wrap, counted, weight);
     for (int var = 0; var < static_cast<int>(first.specs().size()); ++var) states[i].at(var).out.ClearGrad();
     if (i == 0) break;
     ForBorder(states[i - 1], states[i],
@@ -55,11 +55,11 @@ double Exact(const LoadedModel& model, const std::vector<Samples>& chunks, const
 }
 
 double Truncated(const LoadedModel& model, const std::vector<Samples>& chunks, const State& first,
-                 double l2_wrap, Dim counted) {
+                 double l2_wrap, Dim counted, double weight) {
   double loss = 0;
   State state = first;
   for (const Samples& chunk : chunks) {
-    loss += ForwardBackward(model, chunk, state, l2_wrap, counted);
+    loss += ForwardBackward(model, chunk, state, l2_wrap, counted, weight);
     if (!std::isfinite(loss)) break;
     state = state.Following();
   }
@@ -89,9 +89,9 @@ std::vector<Samples> CutSamples(const Samples& samples, int64_t tokens) {
 }
 
 double ForwardBackwardInChunks(const LoadedModel& model, const Samples& samples, const State& state,
-                               double l2_wrap, const Chunking& chunking) {
+                               double l2_wrap, const Chunking& chunking, double weight) {
   const auto pass = chunking.truncated ? Truncated : Exact;
-  return pass(model, CutSamples(samples, chunking.tokens), state, l2_wrap, Counted(samples));
+  return pass(model, CutSamples(samples, chunking.tokens), state, l2_wrap, Counted(samples), weight);
 }
 
 double LossInChunks(const LoadedModel& model, const Samples& samples, const State& first, int64_t tokens) {

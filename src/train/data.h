@@ -1,69 +1,82 @@
-// Data: text files as bytes, cut into samples.
+// Data: what the steps of a run learn from.
 //
-// A token is a byte. The files are mapped, never copied; the last part of each is held out for validation. A
-// sample is ctx + 1 consecutive tokens of one file: ctx inputs and, one further, ctx targets. Which samples a
-// step sees follows from the seed and the step's number alone, so that the position in the data is a number
-// and resuming needs nothing else.
+// Two sources. Plain text files (train/text_files.h): tokens are bytes, samples are drawn at random places. A
+// binidx of documents that `linnet data prepare` or RWKV's tools wrote (train/token_files.h): documents are
+// packed into batches, or cut like a stream in the order of RWKV-LM.
+//
+// What a step sees follows from the seed, the step's number and, for packed documents, a DataPosition of
+// three numbers that the checkpoint holds: resuming is exact and costs nothing.
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
-#include "base/random.h"
 #include "nn/batch.h"
 
 namespace linnet {
 
-/// Inputs of one pass through the model, and the token that follows each.
+/// Inputs of one pass through the model, and the token that follows each; -1 where it is not to be learnt.
 struct Samples {
   Batch batch;
   std::vector<int> targets;
 };
 
+/// How many targets are to be learnt.
+int64_t CountTargets(const Samples& samples);
+
+/// Part `part` of `parts` of a pass, for several processes that share it: whole sequences, dealt out so that
+/// parts have about as many tokens each and all of them together are the pass, in order. May be empty.
+Samples Share(const Samples& samples, int part, int parts);
+
+/// Where packed documents go on. Other sources need only the step's number.
+struct DataPosition {
+  int64_t epoch = 0;     // how often all documents were seen
+  int64_t document = 0;  // in the order of the epoch
+  int64_t token = 0;     // of the document
+  bool operator==(const DataPosition&) const = default;
+};
+
+struct DataOptions {
+  int64_t ctx = 256, batch = 4, accumulate = 1;
+  uint64_t seed = 1;
+  double val_fraction = 0;
+  std::string pack = "";            // "documents", "stream"; "": documents, of a binidx
+  std::string tokenizer = "bytes";  // as messages call it
+  int64_t ids = 256;                // that it has
+};
+
 class Dataset {
  public:
-  /// Maps the files. Throws Error, naming file and remedy, if a file or its held-out part is shorter than ctx
-  /// + 1.
-  Dataset(const std::vector<std::string>& files, double val_fraction, int64_t ctx);
+  virtual ~Dataset() = default;
 
-  /// `count` samples at random places of the training parts; every place is equally likely.
-  Samples Draw(Random& random, int64_t count) const;
-  /// Samples of the held-out parts, `batch` at a time: all that do not overlap or, where these have more than
-  /// `max_tokens` tokens, evenly spread ones. Empty if nothing is held out.
-  std::vector<Samples> HeldOut(int64_t max_tokens, int64_t batch) const;
-  /// The same of the training parts.
-  std::vector<Samples> Spread(int64_t max_tokens, int64_t batch) const;
+  /// The passes of a step, `accumulate` of them with at most `batch` * `ctx` tokens each. Moves `position`
+  /// to where the next step goes on.
+  virtual std::vector<Samples> Draw(int64_t step, DataPosition& position) const = 0;
+  /// What is held out, in passes like those of a step: all of it or, where it has more than `max_tokens`,
+  /// evenly spread parts. Empty if nothing is held out.
+  virtual std::vector<Samples> HeldOut(int64_t max_tokens) const = 0;
 
   struct File {
     std::filesystem::path path;
     int64_t bytes;
     bool operator==(const File&) const = default;
   };
-  std::vector<File> files() const;
-  int64_t training_bytes() const;
-  int64_t held_out_bytes() const;
-
- private:
-  struct Part {
-    MappedFile file;
-    int64_t training_bytes;  // the rest is held out
-
-    int64_t bytes() const { return static_cast<int64_t>(file.bytes().size()); }
-  };
-  using Place = std::pair<const Part*, int64_t>;  // where a sample begins
-  void Append(const Part& part, int64_t offset, Samples& samples) const;
-  std::vector<Samples> Some(const std::vector<Place>& places, int64_t max_tokens, int64_t batch) const;
-
-  int64_t ctx_;
-  std::vector<Part> parts_;
-  int64_t places_ = 0;  // where a training sample can begin, over all files
+  virtual std::vector<File> files() const = 0;
+  virtual int64_t training_tokens() const = 0;
+  virtual int64_t held_out_tokens() const = 0;
+  /// The template that conversations among the documents were written with; "" where there are none.
+  virtual std::string chat_template() const { return ""; }
 };
 
-/// All of some files, as something to measure the loss on: `batch` samples at a time or, where they have
-/// more than `max_tokens` tokens, evenly spread ones. Throws Error, naming the file, if one is too short.
-std::vector<Samples> EvaluationSamples(const std::vector<std::string>& files, int64_t ctx, int64_t batch,
+/// Opens what `--data` names: text files, or one binidx. Throws Error, naming file and remedy, if it cannot
+/// be read, is too short, or has ids that the tokenizer has not.
+std::unique_ptr<Dataset> OpenDataset(const std::vector<std::string>& names, const DataOptions& options);
+
+/// The same as something to measure the loss on: all of it is held out.
+std::vector<Samples> EvaluationSamples(const std::vector<std::string>& names, DataOptions options,
                                        int64_t max_tokens);
 
 }  // namespace linnet

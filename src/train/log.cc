@@ -23,8 +23,8 @@ double Number(const json& value) {
 std::optional<StepRecord> Parse(const std::string& line) {
   const json object = json::parse(line, nullptr, false);
   if (!object.is_object()) return std::nullopt;
-  for (const char* key :
-       {"step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_s", "seconds", "skipped"}) {
+  for (const char* key : {"step", "loss", "bits_per_byte", "val_loss", "lr", "grad_norm", "tokens_per_s",
+                          "seconds", "skipped"}) {
     if (!object.contains(key)) return std::nullopt;
   }
   if (!object["step"].is_number_integer() || !object["skipped"].is_boolean()) return std::nullopt;
@@ -35,7 +35,8 @@ std::optional<StepRecord> Parse(const std::string& line) {
                     .gradient_norm = Number(object["grad_norm"]),
                     .tokens_per_s = Number(object["tokens_per_s"]),
                     .seconds = Number(object["seconds"]),
-                    .skipped = object["skipped"]};
+                    .skipped = object["skipped"],
+                    .tokens_are_bytes = !object["loss"].is_number() || object["bits_per_byte"].is_number()};
   if (object["val_loss"].is_number()) record.val_loss = object["val_loss"].get<double>();
   if (const auto found = object.find("eval_loss"); found != object.end() && found->is_number()) {
     record.eval_loss = found->get<double>();
@@ -76,7 +77,7 @@ RunLog::RunLog(const std::filesystem::path& path, int64_t next_step) : path_(pat
 void RunLog::Write(const StepRecord& record) {
   json line = {{"step", record.step},
                {"loss", NumberOrNull(record.loss)},
-               {"bits_per_byte", NumberOrNull(BitsPerByte(record.loss))},
+               {"bits_per_byte", record.tokens_are_bytes ? NumberOrNull(BitsPerByte(record.loss)) : json(nullptr)},
                {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
                {"lr", record.lr},
                {"grad_norm", NumberOrNull(record.gradient_norm)},

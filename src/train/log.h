@@ -30,9 +30,10 @@ struct StepRecord {
   bool skipped = false;
   std::optional<double> eval_loss = std::nullopt;    // of --eval-data, after the step
   std::optional<std::string> sample = std::nullopt;  // what the model then wrote, valid UTF-8
+  bool tokens_are_bytes = true;  // bits_per_byte is null where they are not
 };
 
-/// Nats a token to bits a byte, for tokens that are bytes.
+/// Nats a token to bits a token: bits a byte, where tokens are bytes.
 double BitsPerByte(double nats);
 
 class RunLog {

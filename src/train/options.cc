@@ -72,9 +72,8 @@ void CheckOptions(const TrainOptions& options) {
   CheckLength(options);
   Check(!options.data.empty(), "there is nothing to learn from; give --data FILE...");
   Check(!options.out.empty(), "there is no place for the checkpoints; give --out DIR");
-  Check(options.tokenizer == "bytes", "--tokenizer must be bytes but is '{}'", options.tokenizer);
-  Check(options.vocab == 0 || options.vocab >= 256,
-        "--vocab {} is too small for --tokenizer bytes, which has 256 tokens; leave it out", options.vocab);
+  Check(options.pack.empty() || options.pack == "documents" || options.pack == "stream",
+        "--pack must be documents or stream but is '{}'", options.pack);
   Check(options.precision == "fp32" || options.precision == "bf16",
         "--precision must be fp32 or bf16 but is '{}'", options.precision);
   Check(options.backprop == "exact" || options.backprop == "truncated",

@@ -18,6 +18,7 @@ struct TrainOptions {
   std::string tokenizer = "bytes";
 
   std::vector<std::string> data;
+  std::string pack;  // "": documents, where the data are a binidx
   double val_fraction = 0.1;
   int64_t ctx = 256, batch = 4, accumulate = 1;
   int64_t chunk = 0;  // 0: samples as a whole
@@ -87,12 +88,23 @@ void VisitSettings(const Visit& visit) {
   visit(Setting{"--ffn", "Inner channels of the channel mix [4 times the width; 3.5 in rwkv5 and rwkv6]",
                 kSame, 1, 1 << 20},
         &O::ffn);
-  visit(Setting{"--vocab", "Size of the vocabulary [256, the bytes]", kSame, 1, 1 << 24}, &O::vocab);
-  visit(Setting{"--tokenizer", "How text becomes tokens: bytes", kSame}, &O::tokenizer);
-  visit(Setting{"--data", "Text files to learn from", kAdopt}, &O::data);
+  visit(
+      Setting{"--vocab", "Size of the vocabulary [that of the tokenizer: 256 for bytes]", kSame, 1, 1 << 24},
+      &O::vocab);
+  visit(Setting{"--tokenizer", "How text becomes tokens: bytes, world, 20B, or a vocabulary file", kSame},
+        &O::tokenizer);
+  visit(Setting{"--data", "Text files to learn from, as bytes, or NAME of what `linnet data prepare` wrote",
+                kAdopt},
+        &O::data);
+  visit(Setting{"--pack",
+                "Order of prepared data: documents, each with a state of its own, or stream, as RWKV-LM "
+                "samples it [documents]",
+                kSame},
+        &O::pack);
   visit(Setting{"--val-fraction",
-                "Part at the end of each file that is held out to measure the loss on; 0 for none", kSame, 0,
-                0.9},
+                "Part at the end of each file (of prepared data: of the documents) that is held out to "
+                "measure the loss on; 0 for none",
+                kSame, 0, 0.9},
         &O::val_fraction);
   visit(Setting{"--ctx", "Tokens a sample", kSame, 1, 1 << 24}, &O::ctx);
   visit(Setting{"--batch", "Samples that go through the model at once", kSame, 1, 65536}, &O::batch);

@@ -14,6 +14,7 @@
 #include "train/speed.h"
 #include "train/step.h"
 #include "train/trainer.h"
+#include "train/vocabulary.h"
 
 namespace linnet {
 namespace {
@@ -295,16 +296,13 @@ Piece MeasureRun(const TrainOptions& options, RunPlan& plan) {
   return MeasurePieces(options, layers, sequences, true).Extrapolate(options.layers, all);
 }
 
-void PlanTime(const TrainOptions& options, const Dataset& data, const Piece& piece, RunPlan& plan) {
+/// `other`: tokens to measure beside the held-out ones.
+void PlanTime(const TrainOptions& options, const Dataset& data, int64_t other, const Piece& piece,
+              RunPlan& plan) {
   plan.step_seconds = static_cast<double>(options.accumulate) * piece.pass_seconds + piece.update_seconds;
   const auto batch_tokens = static_cast<double>(options.batch * options.ctx);
-  int64_t other = 0;  // tokens to measure beside the held-out ones
-  for (const Samples& samples :
-       EvaluationSamples(options.eval_data, options.ctx, options.batch, kFinalTokens)) {
-    other += static_cast<int64_t>(samples.targets.size());
-  }
   const auto evaluation = [&](int64_t most) {
-    const auto tokens = static_cast<double>(std::min(most, data.held_out_bytes()) + std::min(most, other));
+    const auto tokens = static_cast<double>(std::min(most, data.held_out_tokens()) + std::min(most, other));
     return tokens / batch_tokens * piece.evaluation_seconds;
   };
   double a_step = plan.step_seconds;
@@ -340,7 +338,13 @@ RunPlan PlanRun(const TrainOptions& asked) {
   if (options.out.empty()) options.out = "run";  // nothing will be written there
   CheckOptions(options);
   if (options.threads != 0) SetThreads(static_cast<int>(options.threads));
-  const Dataset data(options.data, options.val_fraction, options.ctx);
+  const Vocabulary vocabulary = CompleteVocabulary(options, options.out);
+  const DataOptions reading = DataOptionsOf(options, vocabulary);
+  const auto data = OpenDataset(options.data, reading);
+  int64_t other = 0;
+  for (const Samples& samples : EvaluationSamples(options.eval_data, reading, kFinalTokens)) {
+    other += static_cast<int64_t>(samples.targets.size());
+  }
   options = WithSizes(options);
   RunPlan plan;
   plan.available_bytes = static_cast<double>(AvailableMemory());
@@ -349,8 +353,8 @@ RunPlan PlanRun(const TrainOptions& asked) {
   plan.parameters = std::llround(piece.parameters);
   plan.flops_per_token = piece.flops_per_token;
   PlanMemory(piece, plan);
-  for (const Dataset::File& file : data.files()) plan.memory.data += static_cast<double>(file.bytes);
-  PlanTime(options, data, piece, plan);
+  for (const Dataset::File& file : data->files()) plan.memory.data += static_cast<double>(file.bytes);
+  PlanTime(options, *data, other, piece, plan);
   return plan;
 }
 

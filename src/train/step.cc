@@ -8,28 +8,33 @@
 namespace linnet {
 
 double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap,
-                       Dim counted) {
+                       Dim counted, double weight) {
   Tape tape;
   const Tensor hidden = model.model->Hidden(samples.batch, state);
   const Tensor loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets,
                                         {.l2_wrap = static_cast<float>(l2_wrap), .counted = counted});
   const double value = loss.data()[0];
   // Gradients of a loss that is no number would only cost time; the step will be skipped.
-  if (std::isfinite(value)) tape.Backward(loss);
+  if (std::isfinite(value)) tape.Backward(loss, static_cast<float>(weight));
   return value;
 }
 
 StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<const Samples> batches,
                       const State& state, double lr, const StepOptions& options) {
   const auto count = static_cast<double>(batches.size());
+  int64_t targets = 0;
+  for (const Samples& samples : batches) targets += CountTargets(samples);
   StepOutcome outcome;
   optimizer.ClearGradients();
   for (const Samples& samples : batches) {
+    // By its targets; exactly 1 where all batches have as many.
+    const double weight =
+        targets == 0 ? 1 : static_cast<double>(CountTargets(samples)) * count / static_cast<double>(targets);
     const double loss =
         options.chunking.tokens > 0
-            ? ForwardBackwardInChunks(model, samples, state, options.l2_wrap, options.chunking)
-            : ForwardBackward(model, samples, state, options.l2_wrap);
-    outcome.loss += loss / count;
+            ? ForwardBackwardInChunks(model, samples, state, options.l2_wrap, options.chunking, weight)
+            : ForwardBackward(model, samples, state, options.l2_wrap, 0, weight);
+    outcome.loss += weight * loss / count;
   }
   outcome.gradient_norm = optimizer.GradientNorm() / count;
   outcome.skipped = !std::isfinite(outcome.loss) || !std::isfinite(outcome.gradient_norm);
@@ -43,15 +48,21 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   return outcome;
 }
 
+void MakeRoom(const LoadedModel& model, std::span<const Samples> batches, State& state) {
+  int slots = state.slots();
+  for (const Samples& samples : batches) slots = std::max(slots, samples.batch.sequences());
+  if (slots > state.slots()) state = model.NewState(slots, State::Mode::kKeepInitial);
+}
+
 double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state,
                 int64_t chunk) {
   double total = 0;
-  size_t tokens = 0;
+  int64_t targets = 0;
   for (const Samples& samples : batches) {
-    total += LossInChunks(model, samples, state, chunk) * static_cast<double>(samples.targets.size());
-    tokens += samples.targets.size();
+    total += LossInChunks(model, samples, state, chunk) * static_cast<double>(CountTargets(samples));
+    targets += CountTargets(samples);
   }
-  return total / static_cast<double>(tokens);
+  return total / static_cast<double>(std::max<int64_t>(1, targets));
 }
 
 }  // namespace linnet

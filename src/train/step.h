@@ -10,11 +10,14 @@
 namespace linnet {
 
 /// Forward and backward pass over one batch whose sequences begin at the zero state. Adds to the parameters'
-/// gradients and returns the mean loss in nats. `state` has a slot for each sequence and is in mode
-/// kKeepInitial. `counted` is for samples that are a part of those that the mean is over
-/// (ops::LossOptions).
+/// gradients, times `weight`, and returns the mean loss in nats over the targets that are to be learnt.
+/// `state` has a slot for each sequence and is in mode kKeepInitial. `counted` is for samples that are a part
+/// of those that the mean is over (ops::LossOptions).
 double ForwardBackward(const LoadedModel& model, const Samples& samples, const State& state, double l2_wrap,
-                       Dim counted = 0);
+                       Dim counted = 0, double weight = 1);
+
+/// Gives `state` more slots where one of the batches has more sequences.
+void MakeRoom(const LoadedModel& model, std::span<const Samples> batches, State& state);
 
 struct StepOptions {
   double clip = 1;  // 0: never
@@ -23,12 +26,12 @@ struct StepOptions {
 };
 
 struct StepOutcome {
-  double loss = 0;           // mean over the batches, nats
+  double loss = 0;           // mean over the targets of all batches, nats
   double gradient_norm = 0;  // of the mean gradient, before clipping
   bool skipped = false;      // one of the two is not finite: the weights were left alone
 };
 
-/// One update from the mean gradient of `batches`, which have the same size.
+/// One update from the mean gradient over the targets of all `batches`.
 StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<const Samples> batches,
                       const State& state, double lr, const StepOptions& options);
 

@@ -11,6 +11,7 @@
 #include "train/schedule.h"
 #include "train/step.h"
 #include "train/tensorboard.h"
+#include "train/vocabulary.h"
 
 namespace linnet {
 namespace {
@@ -24,13 +25,18 @@ constexpr int kMostSkipped = 5;  // steps in a row
 /// Where a run stands, beside weights and moments.
 struct Counters {
   int64_t step = 0;     // the next one
+  DataPosition data;    // where it goes on
   int64_t updates = 0;  // steps that were not skipped
   int skipped = 0;      // in a row, up to now
   double seconds = 0;
 };
 
 std::string ToJson(const Counters& c) {
-  return json{{"step", c.step}, {"updates", c.updates}, {"skipped", c.skipped}, {"seconds", c.seconds}}
+  return json{{"step", c.step},
+              {"data", {c.data.epoch, c.data.document, c.data.token}},
+              {"updates", c.updates},
+              {"skipped", c.skipped},
+              {"seconds", c.seconds}}
       .dump();
 }
 
@@ -44,7 +50,12 @@ const std::string& Metadata(const Checkpoint& file, const std::string& key) {
 Counters ReadCounters(const Checkpoint& trainer) {
   try {
     const json counters = json::parse(Metadata(trainer, "counters"));
-    return {counters.at("step"), counters.at("updates"), counters.at("skipped"), counters.at("seconds")};
+    const json data = counters.value("data", json{0, 0, 0});  // checkpoints of old have none
+    return {counters.at("step"),
+            {data.at(0), data.at(1), data.at(2)},
+            counters.at("updates"),
+            counters.at("skipped"),
+            counters.at("seconds")};
   } catch (const json::exception&) {
     Fail("{}: the counters of its run cannot be read", trainer.path().string());
   }
@@ -92,7 +103,8 @@ class Run {
   TrainOptions options_;
   RunFolder& folder_;
   TrainObserver& observer_;
-  Dataset data_;
+  Vocabulary vocabulary_;
+  std::unique_ptr<Dataset> data_;
   TrainableModel weights_;
   Optimizer optimizer_;
   State state_;
@@ -113,22 +125,25 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
     : options_(std::move(options)),
       folder_(folder),
       observer_(observer),
-      data_(options_.data, options_.val_fraction, options_.ctx),
+      vocabulary_(CompleteVocabulary(options_, folder.path())),
+      data_(OpenDataset(options_.data, DataOptionsOf(options_, vocabulary_))),
       weights_(StartingWeights(options_, from == nullptr ? fs::path(options_.init) : from->weights)),
       optimizer_(weights_, {options_.betas[0], options_.betas[1], options_.eps, options_.wd}),
       state_(weights_.model.NewState(static_cast<int>(options_.batch), State::Mode::kKeepInitial)),
-      sample_(data_.HeldOut(SampleTokens(options_), options_.batch)),
-      held_out_(data_.HeldOut(kFinalTokens, options_.batch)),
-      eval_sample_(
-          EvaluationSamples(options_.eval_data, options_.ctx, options_.batch, SampleTokens(options_))),
-      eval_(EvaluationSamples(options_.eval_data, options_.ctx, options_.batch, kFinalTokens)),
+      sample_(data_->HeldOut(SampleTokens(options_))),
+      held_out_(data_->HeldOut(kFinalTokens)),
+      eval_sample_(EvaluationSamples(options_.eval_data, DataOptionsOf(options_, vocabulary_), SampleTokens(options_))),
+      eval_(EvaluationSamples(options_.eval_data, DataOptionsOf(options_, vocabulary_), kFinalTokens)),
       save_interval_(ParseSaveInterval(options_.save_every)),
       log_path_(options_.log.empty() ? folder.path() / "log.jsonl" : fs::path(options_.log)) {
+  Check(weights_.model.vocab() >= vocabulary_.ids, "{}: has a vocabulary of {}, --tokenizer {} has {}",
+        options_.init, weights_.model.vocab(), vocabulary_.name, vocabulary_.ids);
   CompleteOptions(options_, weights_.model);
   PinPaths();
+  for (const auto* held_out : {&sample_, &held_out_, &eval_sample_, &eval_}) MakeRoom(weights_.model, *held_out, state_);
   if (from != nullptr) {
     const auto trainer = Checkpoint::Open(from->trainer);
-    CheckSameData(data_, *trainer);
+    CheckSameData(*data_, *trainer);
     counters_ = ReadCounters(*trainer);
     optimizer_.Restore(*trainer, counters_.updates);
   }
@@ -142,8 +157,7 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
 /// Makes the paths among the options good for resuming from anywhere. The log in the run's own folder goes
 /// unnamed, so that it is found again when the folder has moved.
 void Run::PinPaths() {
-  options_.data.clear();
-  for (const Dataset::File& file : data_.files()) options_.data.push_back(file.path.string());
+  for (std::string& name : options_.data) name = fs::absolute(name).string();
   const auto pinned = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
   const bool own = pinned(log_path_) == pinned(folder_.path() / "log.jsonl");
   options_.log = own ? "" : pinned(log_path_).string();
@@ -188,12 +202,13 @@ StepRecord Run::Step() {
   StepRecord record;
   record.step = counters_.step;
   record.lr = LearningRateNow();
-  Random random(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(counters_.step));
-  std::vector<Samples> batches;
-  for (int64_t i = 0; i < options_.accumulate; ++i) {
-    batches.push_back(data_.Draw(random, options_.batch));
-    batches.back().batch.recompute = options_.recompute;
+  std::vector<Samples> batches = data_->Draw(counters_.step, counters_.data);
+  size_t tokens = 0;
+  for (Samples& samples : batches) {
+    samples.batch.recompute = options_.recompute;
+    tokens += samples.targets.size();
   }
+  MakeRoom(weights_.model, batches, state_);
   const StepOutcome outcome = TrainStep(weights_.model, optimizer_, batches, state_, record.lr,
                                         {.clip = options_.clip,
                                          .l2_wrap = options_.l2_wrap,
@@ -201,8 +216,9 @@ StepRecord Run::Step() {
   record.loss = outcome.loss;
   record.gradient_norm = outcome.gradient_norm;
   record.skipped = outcome.skipped;
-  record.tokens_per_s = static_cast<double>(options_.tokens_per_step()) /
-                        std::chrono::duration<double>(Clock::now() - start).count();
+  record.tokens_are_bytes = options_.tokenizer == "bytes";
+  record.tokens_per_s =
+      static_cast<double>(tokens) / std::chrono::duration<double>(Clock::now() - start).count();
   ++counters_.step;
   counters_.updates = optimizer_.updates();
   counters_.skipped = outcome.skipped ? counters_.skipped + 1 : 0;
@@ -250,7 +266,7 @@ Progress Run::ProgressNow() const {
 /// how the run was watched.
 std::string Run::Description() const {
   json settings = json::parse(SettingsToJson(options_));
-  settings["data"] = json::parse(Describe(data_));
+  settings["data"] = json::parse(Describe(*data_));
   for (const char* key :
        {"log", "tensorboard", "eval-data", "sample-every", "sample-prompt", "sample-tokens"}) {
     settings.erase(key);
@@ -272,9 +288,10 @@ void Run::Save() {
                               {"training", Description()},
                               {"step", std::to_string(counters_.step)},
                               {"val_loss", val_loss.dump()}};
+  if (!data_->chat_template().empty()) metadata["chat_template"] = data_->chat_template();
   folder_.Save(
       counters_.step, weights, metadata, optimizer_.Moments(),
-      {{"settings", SettingsToJson(options_)}, {"data", Describe(data_)}, {"counters", ToJson(counters_)}});
+      {{"settings", SettingsToJson(options_)}, {"data", Describe(*data_)}, {"counters", ToJson(counters_)}});
   last_save_step_ = counters_.step;
   last_save_seconds_ = Elapsed();
 }
@@ -282,8 +299,10 @@ void Run::Save() {
 TrainResult Run::Go() {
   if (options_.threads != 0) SetThreads(static_cast<int>(options_.threads));
   if (!options_.tensorboard.empty()) tensorboard_.emplace(options_.tensorboard, counters_.step);
+  vocabulary_.KeepIn(folder_.path());
   log_.emplace(log_path_, counters_.step);
-  observer_.Started({&options_, &weights_, &data_, first_step_, options_.minutes != 0 ? 0 : TotalSteps()});
+  observer_.Started(
+      {&options_, &weights_, data_.get(), first_step_, options_.minutes != 0 ? 0 : TotalSteps()});
   start_ = Clock::now();
   bool interrupted = false, last = Finished();
   while (!interrupted && !last) {

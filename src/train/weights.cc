@@ -45,8 +45,6 @@ TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path
     Check(value == 0 || value == has, "{} is {} but {} has {}; leave the flag out", flag, value,
           path.string(), has);
   }
-  Check(model.vocab() >= 256, "{}: has a vocabulary of {}, --tokenizer bytes needs 256", path.string(),
-        model.vocab());
   return loaded;
 }
 

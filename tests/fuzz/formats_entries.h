@@ -2,11 +2,18 @@
 // fuzzer.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "formats/binidx.h"
 #include "formats/checkpoint.h"
 #include "formats/event_file.h"
 #include "formats/event_reader.h"
@@ -96,6 +103,38 @@ inline void FuzzEvent(std::span<const std::byte> input) {
   const std::string event(reinterpret_cast<const char*>(input.data()), input.size());
   const std::string file = EventRecord(event) + EventRecord(event);
   FuzzEvents(std::as_bytes(std::span(file)));
+}
+
+/// The input is three files in a row: the sizes of the index and of the tokens, u16 each, then these, and
+/// what is left is the mask, if anything is. Of sound ones every token can be read, and documents cover them
+/// all.
+inline void FuzzBinidx(std::span<const std::byte> input) {
+  uint16_t sizes[2] = {};
+  if (input.size() < sizeof sizes) return;
+  std::memcpy(sizes, input.data(), sizeof sizes);
+  input = input.subspan(sizeof sizes);
+  const auto take = [&](size_t size) {
+    const auto part = input.first(std::min(size, input.size()));
+    input = input.subspan(part.size());
+    return AsFile(part);
+  };
+  try {
+    const MappedFile index = take(sizes[0]), tokens = take(sizes[1]);
+    const Binidx data(index, tokens, input.empty() ? std::nullopt : std::optional(AsFile(input)));
+    std::vector<int> ids(data.tokens());
+    data.Read(0, ids);
+    int64_t length = 0, learnt = 0;
+    for (int64_t d = 0; d < data.documents(); ++d) {
+      length += data.length(d);
+      learnt += data.CountLearnt(data.begin(d), data.begin(d + 1));
+    }
+    const Binidx::Ids range = data.IdRange();
+    const bool sound = length == data.tokens() && learnt == data.CountLearnt(0, data.tokens()) &&
+                       (ids.empty() || range.least <= range.most);
+    if (!sound) std::abort();
+    data.CheckIds(10, "input");
+  } catch (const Error&) {  // the one exception that a bad file may cause
+  }
 }
 
 /// The input is a pickle; it gets a sound archive with two storages of 64 bytes around it.

@@ -197,6 +197,37 @@ void MakeCsv(const std::filesystem::path& folder) {
   for (const auto& [name, table] : tables) Save(folder, name, table);
 }
 
+/// A binidx of three documents, one with nothing in it, as FuzzBinidx reads it.
+std::string SmallBinidx(uint8_t type, size_t token_bytes, bool mask) {
+  const std::vector<uint64_t> tokens{1, 2, 0, 7, 0};
+  std::string index("MMIDIDX\0\0\1\0\0\0\0\0\0\0", 17), text;
+  const auto put = [](std::string& to, uint64_t value, size_t bytes) {
+    to.append(reinterpret_cast<const char*>(&value), bytes);
+  };
+  put(index, type, 1), put(index, 3, 8), put(index, 4, 8);
+  for (uint64_t size : {3, 0, 2}) put(index, size, 4);
+  for (uint64_t token : {0, 3, 3}) put(index, token * token_bytes, 8);
+  for (uint64_t item : {0, 1, 2, 3}) put(index, item, 8);
+  for (uint64_t token : tokens) put(text, token, token_bytes);
+  std::string file;
+  put(file, index.size(), 2), put(file, text.size(), 2);
+  file += index + text;
+  if (mask) file += std::string("linnet mask 1\0\0\0qa", 18) + std::string(46, '\0') + "\x17";
+  return file;
+}
+
+void MakeBinidx(const std::filesystem::path& folder) {
+  Save(folder, "u16", SmallBinidx(8, 2, false));
+  Save(folder, "masked", SmallBinidx(4, 4, true));
+  Save(folder, "u8", SmallBinidx(1, 1, false));
+  Save(folder, "i64", SmallBinidx(5, 8, true));
+  Save(folder, "doubles", SmallBinidx(6, 8, false));
+  Save(folder, "cut_short", SmallBinidx(8, 2, false).substr(0, 90));
+  std::string changed = SmallBinidx(8, 2, false);
+  changed[4 + 18] = '\x7F';
+  Save(folder, "many_items", changed);
+}
+
 }  // namespace
 }  // namespace linnet
 
@@ -212,6 +243,7 @@ int main(int argc, char** argv) {
   linnet::MakeModels(folder);
   linnet::MakeCsv(folder / "csv");
   linnet::MakeEvents(folder);
+  linnet::MakeBinidx(folder / "binidx");
   for (const auto& [name, value] : linnet::Pickles()) {
     linnet::Save(folder / "pickle", name, linnet::pkl::Program(value));
   }

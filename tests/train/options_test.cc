@@ -48,8 +48,7 @@ TEST(Options, TheLengthIsGivenOnce) {
 
 TEST(Options, WordsAreKnown) {
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.precision = "fp8"; }, {"--precision", "fp8"}));
-  EXPECT_TRUE(RefusedAfter([](auto& o) { o.tokenizer = "words"; }, {"--tokenizer", "words"}));
-  EXPECT_TRUE(RefusedAfter([](auto& o) { o.vocab = 100; }, {"--vocab 100"}));
+  EXPECT_TRUE(RefusedAfter([](auto& o) { o.pack = "boxes"; }, {"--pack", "boxes"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.data.clear(); }, {"--data"}));
   EXPECT_TRUE(RefusedAfter([](auto& o) { o.out.clear(); }, {"--out"}));
 }
