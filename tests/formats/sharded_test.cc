@@ -1,5 +1,7 @@
 #include "formats/sharded.h"
 
+#include <unistd.h>
+
 #include "formats/published_models.h"
 #include "formats/refusal.h"
 #include "formats/values.h"
@@ -11,10 +13,8 @@ namespace fs = std::filesystem;
 
 class Sharded : public testing::Test {
  protected:
-  Sharded() {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
+  Sharded() { fs::create_directories(folder_); }
+  ~Sharded() override { fs::remove_all(folder_); }
 
   void Write(const std::string& name, const std::string& text) const { WriteFile(folder_ / name, text); }
   void Index(const std::string& map) const {
@@ -28,7 +28,8 @@ class Sharded : public testing::Test {
     return [this] { Open(); };
   }
 
-  const fs::path folder_ = fs::path(testing::TempDir()) / "sharded";
+  // A folder of its own, as tests run side by side.
+  const fs::path folder_ = fs::path(testing::TempDir()) / ("linnet-sharded-" + std::to_string(getpid()));
   const std::string a_ = Safetensors({{"a", {{2}, {1, 2}}}}),
                     b_ = Safetensors({{"b", {{1}, {3}}}, {"c", {{1}, {4}}}});
 };
