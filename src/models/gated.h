@@ -3,6 +3,7 @@
 //     sigmoid(W_r h_r) * W_v relu(W_k h_k)^2        with h_k, h_r mixed with the token before
 #pragma once
 
+#include "models/residual.h"
 #include "nn/layers.h"
 
 namespace linnet::models {
@@ -38,10 +39,11 @@ struct GatedBlock {
   Norm ln1, ln2;
   TimeMix att;
   GatedChannelMix ffn;
+  int layer;
 
   Tensor operator()(Tensor x, Tensor& /*carried*/, const Batch& batch, const State& state) const {
-    x = ops::Add(x, att(ln1(x), batch, state));
-    return ops::Add(x, ffn(ln2(x), batch, state));
+    x = AddBranch(x, att(ln1(x), batch, state), layer, Branch::kTimeMix);
+    return AddBranch(x, ffn(ln2(x), batch, state), layer, Branch::kChannelMix);
   }
 };
 

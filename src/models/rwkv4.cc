@@ -89,7 +89,8 @@ std::unique_ptr<Model> MakeRwkv4(const Params& params, const Sizes& sizes) {
     const Depth depth(layer, c.layers);
     const Init mix = init::Element([&](Dim n) { return Ramp(n, c.width, depth.tau); });
     return Block{Norm(p / "ln1", c.width), Norm(p / "ln2", c.width), TimeMix(p / "att", c.width, depth),
-                 GatedChannelMix(p / "ffn", c.width, c.ffn, MixShare::kNow, mix, TallGain(c.ffn, c.width))};
+                 GatedChannelMix(p / "ffn", c.width, c.ffn, MixShare::kNow, mix, TallGain(c.ffn, c.width)),
+                 layer};
   });
 }
 

@@ -108,7 +108,7 @@ std::unique_ptr<Model> MakeRwkv5(const Params& params, const Sizes& sizes) {
     const Depth depth(layer, c.layers);
     const Init mix = init::Element([&](Dim n) { return Ramp(n, c.width, depth.tau); });
     return Block{Norm(p / "ln1", c.width), Norm(p / "ln2", c.width), TimeMix(p / "att", c, layer),
-                 GatedChannelMix(p / "ffn", c.width, c.ffn, MixShare::kNow, mix, 1)};
+                 GatedChannelMix(p / "ffn", c.width, c.ffn, MixShare::kNow, mix, 1), layer};
   });
 }
 

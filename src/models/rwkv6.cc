@@ -106,7 +106,7 @@ std::unique_ptr<Model> MakeRwkv6(const Params& params, const Sizes& sizes) {
     const double power = std::pow(Depth(layer, c.layers).tau, 3);
     const Init mix = init::Element([&](Dim n) { return 1 - Ramp(n, c.width, power); });
     return Block{Norm(p / "ln1", c.width), Norm(p / "ln2", c.width), TimeMix(p / "att", c, layer),
-                 GatedChannelMix(p / "ffn", c.width, c.ffn, MixShare::kPrevious, mix, 1)};
+                 GatedChannelMix(p / "ffn", c.width, c.ffn, MixShare::kPrevious, mix, 1), layer};
   });
 }
 

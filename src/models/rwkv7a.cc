@@ -44,17 +44,19 @@ struct Block {
   Norm ln1, ln2;
   Rwkv7TimeMix att;
   Rwkv7DeepChannelMix ffn;
+  int layer;
 
-  Block(const Params& p, const Rwkv7Sizes& c, int layer)
+  Block(const Params& p, const Rwkv7Sizes& c, int i)
       : ln1(p / "ln1", c.width),
         ln2(p / "ln2", c.width),
-        att(p / "att", c, layer),
-        ffn(p / "ffn", c, layer) {}
+        att(p / "att", c, i),
+        ffn(p / "ffn", c, i),
+        layer(i) {}
 
   Tensor operator()(Tensor x, Tensor& v_first, const Tensor& e, const Batch& batch,
                     const State& state) const {
-    x = ops::Add(x, att(ln1(x), v_first, batch, state));
-    return ops::Add(x, ffn(ln2(x), e, batch, state));
+    x = AddBranch(x, att(ln1(x), v_first, batch, state), layer, Branch::kTimeMix);
+    return AddBranch(x, ffn(ln2(x), e, batch, state), layer, Branch::kChannelMix);
   }
 };
 

@@ -82,19 +82,21 @@ struct Block {
   Rwkv7TimeMix att;
   DeepAttention qkv;
   Rwkv7DeepChannelMix ffn;
+  int layer;
 
-  Block(const Params& p, const Rwkv7Sizes& c, Dim context, int layer)
+  Block(const Params& p, const Rwkv7Sizes& c, Dim context, int i)
       : ln1(p / "ln1", c.width),
         ln2(p / "ln2", c.width),
-        att(p / "att", c, layer),
+        att(p / "att", c, i),
         qkv(p / "qkv", c, context),
-        ffn(p / "ffn", c, layer) {}
+        ffn(p / "ffn", c, i),
+        layer(i) {}
 
   Tensor operator()(Tensor x, Tensor& v_first, const Tensor& e, const Batch& batch,
                     const State& state) const {
     const Tensor attended = qkv(x, e, batch, state);
-    x = ops::Add(ops::Add(x, att(ln1(x), v_first, batch, state)), attended);
-    return ops::Add(x, ffn(ln2(x), e, batch, state));
+    x = AddBranch(ops::Add(x, att(ln1(x), v_first, batch, state)), attended, layer, Branch::kTimeMix);
+    return AddBranch(x, ffn(ln2(x), e, batch, state), layer, Branch::kChannelMix);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/initial.h"
+#include "models/residual.h"
 #include "nn/layers.h"
 #include "nn/model.h"
 
@@ -47,7 +48,7 @@ class Trunk : public Model {
 
   Tensor Hidden(const Batch& batch, const State& state) const override {
     batch.Validate(state.slots());
-    const Tensor e = ln0_(ops::Embedding(emb_, batch.tokens));
+    const Tensor e = ln0_(ops::Dropout(ops::Embedding(emb_, batch.tokens), kEmbeddingSite));
     Tensor x = e, carried;
     for (const Block& block : blocks_) {
       if (batch.recompute) {

@@ -1,0 +1,21 @@
+// How the branches of a block come into the residual stream: they are added, and in a training step with
+// dropout some of the sum is dropped. RWKV-LM has it so (RWKV-v5, src/model.py, of RWKV-5 and 6): after the
+// embedding, before its norm, and after each of the two additions of a block.
+#pragma once
+
+#include "ops/dropout.h"
+#include "ops/ops.h"
+
+namespace linnet::models {
+
+/// The branches of a block, in order.
+enum class Branch { kTimeMix, kChannelMix };
+
+inline constexpr int kEmbeddingSite = 0;
+
+/// x + y, where y is what a branch of block `layer` gave.
+inline Tensor AddBranch(const Tensor& x, const Tensor& y, int layer, Branch branch) {
+  return ops::Dropout(ops::Add(x, y), 1 + 2 * layer + static_cast<int>(branch));
+}
+
+}  // namespace linnet::models

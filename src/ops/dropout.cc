@@ -1,0 +1,64 @@
+#include "ops/dropout.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "ops/internal.h"
+
+namespace linnet::ops {
+namespace {
+
+thread_local DropoutMask in_scope;
+
+/// The key of a site's random numbers, one stream of which belongs to each row. Those that choose a step's
+/// data have the seed itself for a key.
+uint64_t KeyOf(const DropoutMask& mask, int site) {
+  const uint64_t parts[] = {mask.seed, mask.step, static_cast<uint64_t>(site)};
+  return Hash({reinterpret_cast<const char*>(parts), sizeof parts}, Hash("dropout"));
+}
+
+/// y = 0 where the mask drops an element, x / (1 - probability) elsewhere.
+void Apply(const DropoutMask& mask, int site, const Tensor& x, const Tensor& y) {
+  const int64_t width = x.dim(-1), rows = x.size() / width;
+  const uint64_t key = KeyOf(mask, site);
+  const auto least = static_cast<uint32_t>(std::ldexp(double{mask.probability}, 32));
+  const float scale = 1 / (1 - mask.probability);
+  ParallelFor(rows, std::max<int64_t>(1, 4096 / width), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      Random random(key, static_cast<uint64_t>(mask.first_row + row));
+      for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+        y.data()[i] = random.Bits() >= least ? scale * x.data()[i] : 0;
+      }
+    }
+  });
+}
+
+}  // namespace
+
+DropoutScope::DropoutScope(const DropoutMask& mask) : outer_(in_scope) {
+  Check(mask.probability >= 0 && mask.probability < 1, "[dropout] a probability lies in [0, 1), {} does not",
+        mask.probability);
+  in_scope = mask;
+}
+DropoutScope::~DropoutScope() { in_scope = outer_; }
+
+Tensor Dropout(const Tensor& x, int site) {
+  const DropoutMask mask = in_scope;
+  if (mask.probability == 0) return x;
+  const Tensor y = Tensor::Empty(x.shape());
+  Apply(mask, site, x, y);
+  if (Tape* tape = Tape::For(x)) {
+    tape->Record([mask, site, gx = x.gradient(), gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor dx = Tensor::Empty(gy->value.shape());
+      Apply(mask, site, gy->value, dx);
+      Accumulate(gx, dx);
+    });
+  }
+  return y;
+}
+
+}  // namespace linnet::ops
