@@ -29,6 +29,8 @@ void StopOnSignals() {
   action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A file that may not grow any more is an error of its writer, which says so, as a full disk is.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 /// "1 layer", "2 layers"
@@ -75,6 +77,8 @@ class TrainDisplay : public TrainObserver {
     const double tokens_per_s = tokens_per_step_ / seconds_;
     if (record.sample) line_.Print(fmt::format("sample    {}", OneLine(*record.sample)));
     if (record.val_loss) held_out_ = fmt::format(", held out {:.3f}", BitsPerByte(*record.val_loss));
+    if (record.ema_val_loss)
+      held_out_ += fmt::format(" ({:.3f} averaged)", BitsPerByte(*record.ema_val_loss));
     // What matters least stands last, where a narrow terminal cuts.
     const std::string text = fmt::format(
         "step {}{}, {} left | {:.3f} bits/{}{} | {} tokens/s, {:.0f}% of GEMM peak", progress.steps_done,

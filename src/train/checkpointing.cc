@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "checkpoint-", kSuffix = ".safetensors",
-                           kTrainerSuffix = ".trainer.safetensors";
+                           kTrainerSuffix = ".trainer.safetensors", kAverageSuffix = ".ema.safetensors";
 constexpr const char* kLock = "train.lock";
 constexpr size_t kKept = 2;
 
@@ -62,7 +62,8 @@ RunFolder::~RunFolder() {
 
 CheckpointFiles RunFolder::FilesOf(int64_t step) const {
   const std::string stem = std::string(kPrefix) + std::to_string(step);
-  return {step, path_ / (stem + std::string(kSuffix)), path_ / (stem + std::string(kTrainerSuffix))};
+  return {step, path_ / (stem + std::string(kSuffix)), path_ / (stem + std::string(kTrainerSuffix)),
+          path_ / (stem + std::string(kAverageSuffix))};
 }
 
 std::vector<CheckpointFiles> RunFolder::Checkpoints() const {
@@ -77,15 +78,18 @@ std::vector<CheckpointFiles> RunFolder::Checkpoints() const {
 
 void RunFolder::Sweep() const {
   std::vector<fs::path> torn;
+  std::error_code no_link;
+  const fs::path best_file = fs::read_symlink(best(), no_link);
   for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
     const std::string name = entry.path().filename();
     if (!name.starts_with(kPrefix)) continue;
     const bool half_a_file = name.find(".partial.") != std::string::npos;
-    // A trainer file whose weights were never written.
-    const bool half_a_checkpoint =
-        name.ends_with(kTrainerSuffix) &&
-        !fs::exists(path_ / (name.substr(0, name.size() - kTrainerSuffix.size()) + std::string(kSuffix)));
-    if (half_a_file || half_a_checkpoint) torn.push_back(entry.path());
+    // A file whose weights were never written, or already removed.
+    const auto alone = [&](std::string_view suffix) {
+      return name.ends_with(suffix) && name != best_file &&
+             !fs::exists(path_ / (name.substr(0, name.size() - suffix.size()) + std::string(kSuffix)));
+    };
+    if (half_a_file || alone(kTrainerSuffix) || alone(kAverageSuffix)) torn.push_back(entry.path());
   }
   for (const fs::path& file : torn) fs::remove(file);
 }
@@ -99,25 +103,55 @@ void RunFolder::CheckSpace(uint64_t bytes) const {
         path_.string(), space.available >> 20, (bytes >> 20) + 1);
 }
 
-CheckpointFiles RunFolder::Save(int64_t step, const std::vector<NamedTensor>& weights,
-                                const Strings& weights_metadata, const std::vector<NamedTensor>& trainer,
-                                const Strings& trainer_metadata) {
-  const CheckpointFiles files = FilesOf(step);
-  WriteSafetensors(files.trainer, trainer, trainer_metadata);
-  WriteSafetensors(files.weights, weights, weights_metadata);
-
+void RunFolder::Link(const char* name, const fs::path& file) const {
   const fs::path link = path_ / "checkpoint-newest.partial.link";
   fs::remove(link);
-  fs::create_symlink(files.weights.filename(), link);
-  fs::rename(link, model());
+  fs::create_symlink(file.filename(), link);
+  fs::rename(link, path_ / name);
+}
 
-  std::vector<CheckpointFiles> all = Checkpoints();
-  for (size_t i = 0; i + kKept < all.size(); ++i) {
-    // The weights first: without them the rest is no checkpoint.
-    fs::remove(all[i].weights);
-    fs::remove(all[i].trainer);
+void RunFolder::Remove(const CheckpointFiles& files) const {
+  std::error_code no_link;
+  const fs::path best_file = path_ / fs::read_symlink(best(), no_link);
+  // The weights first: without them the rest is no checkpoint. If they are the best there are, without the
+  // trainer's part they are none either.
+  for (const fs::path& file : {files.weights, files.trainer, files.average}) {
+    if (no_link || file != best_file) fs::remove(file);
   }
+}
+
+CheckpointFiles RunFolder::Save(const CheckpointParts& parts) {
+  const CheckpointFiles files = FilesOf(parts.step);
+  const bool averaged = !parts.average.empty();
+  WriteSafetensors(files.trainer, parts.trainer, parts.trainer_metadata);
+  if (averaged) WriteSafetensors(files.average, parts.average, parts.weights_metadata);
+  WriteSafetensors(files.weights, parts.weights, parts.weights_metadata);
+
+  PointAt(files, parts.best);
+  const std::vector<CheckpointFiles> all = Checkpoints();
+  for (size_t i = 0; i + kKept < all.size(); ++i) Remove(all[i]);
   return files;
+}
+
+void RunFolder::PointAt(const CheckpointFiles& files, bool is_best) {
+  const bool averaged = fs::exists(files.average);
+  Link("model.safetensors", files.weights);
+  if (averaged) Link("model-ema.safetensors", files.average);
+  if (!is_best) return;
+  std::error_code no_link;
+  const fs::path before = path_ / fs::read_symlink(best(), no_link);
+  Link("model-best.safetensors", averaged ? files.average : files.weights);
+  // What was the best is of no more use, unless it belongs to a whole checkpoint.
+  const bool whole = std::ranges::any_of(
+      Checkpoints(), [&](const CheckpointFiles& c) { return c.weights == before || c.average == before; });
+  if (!no_link && !whole) fs::remove(before);
+}
+
+void RunFolder::ReturnTo(const CheckpointFiles& files) {
+  for (const CheckpointFiles& other : Checkpoints()) {
+    if (other.step > files.step) Remove(other);
+  }
+  PointAt(files, false);
 }
 
 }  // namespace linnet

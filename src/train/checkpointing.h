@@ -1,14 +1,17 @@
 // The folder of a run and the checkpoints in it.
 //
 //     checkpoint-STEP.trainer.safetensors  moments and counters: all that resuming needs beside the weights;
-//     written first checkpoint-STEP.safetensors          float32 weights under their published names; written
-//     second: with it the checkpoint
-//                                          is complete
+//                                          written first
+//     checkpoint-STEP.ema.safetensors      the average of the weights, where there is one; written second
+//     checkpoint-STEP.safetensors          float32 weights under their published names; written last: with it
+//                                          the checkpoint is complete
 //     model.safetensors                    a link to the newest weights
+//     model-ema.safetensors                a link to their average
+//     model-best.safetensors               a link to those of the lowest held-out loss
 //     train.lock                           locked while a run works here
 //
 // STEP is the number of steps done. Each file appears complete or not at all, so that a run may be killed at
-// any moment. The last two checkpoints are kept.
+// any moment. The last two checkpoints are kept, and the file that model-best.safetensors links to.
 #pragma once
 
 #include <filesystem>
@@ -23,7 +26,16 @@ namespace linnet {
 /// The files of one checkpoint.
 struct CheckpointFiles {
   int64_t step;
-  std::filesystem::path weights, trainer;
+  std::filesystem::path weights, trainer, average;  // average: whether or not there is one
+};
+
+/// What goes into a checkpoint. Tensors share memory with the run.
+struct CheckpointParts {
+  using Strings = std::map<std::string, std::string>;
+  int64_t step = 0;
+  std::vector<NamedTensor> weights, trainer, average;  // average: may be empty
+  Strings weights_metadata, trainer_metadata;          // the average has that of the weights
+  bool best = false;                                   // of all so far; of its average, where there is one
 };
 
 class RunFolder {
@@ -37,18 +49,24 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  std::filesystem::path best() const { return path_ / "model-best.safetensors"; }
   /// Complete checkpoints, oldest first.
   std::vector<CheckpointFiles> Checkpoints() const;
   /// Throws Error unless `bytes` more fit on the disk.
   void CheckSpace(uint64_t bytes) const;
 
-  using Strings = std::map<std::string, std::string>;
-  /// Writes a checkpoint, points model.safetensors at it and removes all but the last two.
-  CheckpointFiles Save(int64_t step, const std::vector<NamedTensor>& weights, const Strings& weights_metadata,
-                       const std::vector<NamedTensor>& trainer, const Strings& trainer_metadata);
+  /// Writes a checkpoint, points the links at it and removes all but the last two and the best.
+  CheckpointFiles Save(const CheckpointParts& parts);
+  /// Points the links at a checkpoint, as Save does: where a run was killed in between, they lag behind.
+  void PointAt(const CheckpointFiles& files, bool is_best);
+  /// Removes all later checkpoints, for a run that returns to this one; the best model stays.
+  void ReturnTo(const CheckpointFiles& files);
 
  private:
   CheckpointFiles FilesOf(int64_t step) const;
+  /// Makes `name` a link to `file`, at once and whatever it was before.
+  void Link(const char* name, const std::filesystem::path& file) const;
+  void Remove(const CheckpointFiles& files) const;
   void Sweep() const;
 
   std::filesystem::path path_;

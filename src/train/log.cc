@@ -44,7 +44,18 @@ std::optional<StepRecord> Parse(const std::string& line) {
   if (const auto found = object.find("sample"); found != object.end() && found->is_string()) {
     record.sample = found->get<std::string>();
   }
+  if (object.contains("ema_val_loss") && object["ema_val_loss"].is_number()) {
+    record.ema_val_loss = object["ema_val_loss"].get<double>();
+  }
   return record;
+}
+
+/// The step to which a line says that the run returned.
+std::optional<int64_t> ParseReturn(const std::string& line) {
+  const json object = json::parse(line, nullptr, false);
+  if (!object.is_object() || !object.contains("event") || !object.contains("step")) return std::nullopt;
+  if (object["event"] != "return" || !object["step"].is_number_integer()) return std::nullopt;
+  return object["step"].get<int64_t>();
 }
 
 constexpr std::string_view kBeginning = "{\"step\":";  // of every line
@@ -56,10 +67,11 @@ void Cut(const std::filesystem::path& path, int64_t next_step) {
   std::string line, kept;
   while (std::getline(in, line)) {
     const auto record = Parse(line);
+    const auto step = record ? record->step : ParseReturn(line);
     const bool torn = in.eof() && kBeginning.starts_with(line.substr(0, kBeginning.size()));
-    Check(record || torn, "{}: is not a log of linnet and would be overwritten; give another --log FILE",
+    Check(step || torn, "{}: is not a log of linnet and would be overwritten; give another --log FILE",
           path.string());
-    if (record && record->step < next_step) kept += line + "\n";
+    if (step && *step < next_step) kept += line + "\n";
   }
   WriteFile(path, kept);
 }
@@ -86,7 +98,16 @@ void RunLog::Write(const StepRecord& record) {
                {"skipped", record.skipped}};
   if (record.eval_loss) line["eval_loss"] = NumberOrNull(*record.eval_loss);
   if (record.sample) line["sample"] = *record.sample;
-  file_ << line.dump() << "\n" << std::flush;
+  if (record.ema_val_loss) line["ema_val_loss"] = NumberOrNull(*record.ema_val_loss);
+  WriteLine(line.dump());
+}
+
+void RunLog::WriteReturn(int64_t to, int64_t from, const std::string& why) {
+  WriteLine(json{{"step", to}, {"event", "return"}, {"from", from}, {"why", why}}.dump());
+}
+
+void RunLog::WriteLine(const std::string& line) {
+  file_ << line << "\n" << std::flush;
   Check(file_.good(), "{}: writing failed; is the disk full?", path_.string());
 }
 

@@ -4,7 +4,10 @@
 //     "tokens_per_s": 8123.4,
 //      "seconds": 0.51, "skipped": false}
 //
-// Where they were asked for, "eval_loss" (--eval-data) and "sample" (--sample-every) follow.
+// Where they were asked for, "eval_loss" (--eval-data), "sample" (--sample-every) and "ema_val_loss", that of
+// averaged weights, follow. Each return to a checkpoint has a line,
+//
+//     {"step": 50, "event": "return", "from": 57, "why": "the loss is not a finite number"}
 //
 // Losses are in nats a token; numbers are written so that reading them back gives the same double; what is
 // not finite, or was not measured, is null.
@@ -31,6 +34,7 @@ struct StepRecord {
   std::optional<double> eval_loss = std::nullopt;    // of --eval-data, after the step
   std::optional<std::string> sample = std::nullopt;  // what the model then wrote, valid UTF-8
   bool tokens_are_bytes = true;  // bits_per_byte is null where they are not
+  std::optional<double> ema_val_loss = std::nullopt;  // that of the averaged weights
 };
 
 /// Nats a token to bits a token: bits a byte, where tokens are bytes.
@@ -44,8 +48,12 @@ class RunLog {
 
   /// Appends a line and flushes it. Throws Error if that fails.
   void Write(const StepRecord& record);
+  /// Appends that the run went back from step `from` to step `to`.
+  void WriteReturn(int64_t to, int64_t from, const std::string& why);
 
  private:
+  void WriteLine(const std::string& line);
+
   std::filesystem::path path_;
   std::ofstream file_;
 };

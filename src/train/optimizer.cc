@@ -27,9 +27,10 @@ void Optimizer::Step(double lr, double gradient_scale) {
   for (size_t i = 0; i < m_.size(); ++i) {
     const Parameter& p = weights_->parameters()[i];
     if (!p.tensor.grad()) continue;
-    const double decay = p.role == Role::kMatrix ? options_.weight_decay : 0;
+    const double decay = Decays(p) ? options_.weight_decay : 0;
     items.push_back({p.tensor, weights_->masters[i], p.tensor.grad(), m_[i], v_[i],
-                     static_cast<float>(lr * p.lr_scale), static_cast<float>(decay)});
+                     static_cast<float>(lr * LearningRateScale(p, options_.layerwise)),
+                     static_cast<float>(decay)});
   }
   AdamWOptions step;
   step.beta1 = static_cast<float>(options_.beta1);

@@ -1,17 +1,18 @@
-// AdamW over all parameters of a model (Loshchilov and Hutter, 2019), with the groups that RWKV-LM's trainer
-// has: matrices decay, low-rank factors and vectors do not, and some parameters learn faster than others
-// (Parameter::lr_scale).
+// AdamW over all parameters of a model (Loshchilov and Hutter, 2019), in the groups of train/groups.h:
+// matrices decay, low-rank factors and vectors do not, and some parameters learn faster than others.
 #pragma once
 
 #include <vector>
 
 #include "formats/safetensors.h"
+#include "train/groups.h"
 #include "train/weights.h"
 
 namespace linnet {
 
 struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.99, eps = 1e-18, weight_decay = 0.1;
+  Layerwise layerwise = Layerwise::kOn;
 };
 
 class Optimizer {

@@ -8,6 +8,8 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "train/groups.h"
+#include "train/schedule.h"
 
 namespace linnet {
 namespace {
@@ -89,6 +91,9 @@ void CheckOptions(const TrainOptions& options) {
         "smaller",
         options.ctx, options.batch, options.accumulate);
   ParseSaveInterval(options.save_every);
+  ParseScheduleShape(options.schedule);
+  ParseDecayShape(options.decay_shape);
+  ParseLayerwise(options.layerwise);
 }
 
 std::string SettingsToJson(const TrainOptions& options) {

@@ -29,8 +29,15 @@ struct TrainOptions {
 
   double lr = 2e-3, lr_final = -1;  // -1: lr / 10
   int64_t warmup = 10;
-  double wd = 0.1, eps = 1e-18, clip = 1, l2_wrap = 1e-4;
+  double warmup_start = -1;  // -1: the architecture's
+  std::string schedule = "cosine", decay_shape = "sqrt";
+  double decay_fraction = 0.2;
+  double wd = 0.1, eps = -1, clip = 1, l2_wrap = 1e-4;  // -1: the architecture's
+  std::string layerwise = "on";
   std::vector<double> betas{0.9, 0.99};
+
+  double ema = 0, dropout = 0;  // 0: none
+  double spike = 10;            // 0: never
 
   std::string precision = "fp32";
   bool recompute = false;
@@ -73,6 +80,55 @@ struct Setting {
 
   std::string key() const { return flag + 2; }
 };
+
+/// VisitSettings for those of the optimizer, its schedule and what guards it.
+template <class Visit>
+void VisitOptimizerSettings(const Visit& visit) {
+  using enum OnResume;
+  using O = TrainOptions;
+  visit(Setting{"--lr", "Learning rate after the warmup", kSame, 0, 1}, &O::lr);
+  visit(Setting{"--lr-final", "Learning rate at the end [a tenth of --lr]", kSame, 0, 1}, &O::lr_final);
+  visit(Setting{"--schedule",
+                "Learning rate after the warmup: cosine (half a period of it, to --lr-final), wsd (as it is, "
+                "and falling in the last part of the run), constant",
+                kSame},
+        &O::schedule);
+  visit(Setting{"--decay-fraction", "wsd: part of the run, after the warmup, in which it falls", kSame, 0.001,
+                1},
+        &O::decay_fraction);
+  visit(Setting{"--decay-shape", "wsd: how it falls: linear, or sqrt (fast, then slowly)", kSame},
+        &O::decay_shape);
+  visit(Setting{"--warmup", "Steps over which the learning rate rises", kSame, 0, 1e9}, &O::warmup);
+  visit(Setting{"--warmup-start", "Part of --lr that the first step has [0.01; 0.2 in rwkv4]", kSame, 0, 1},
+        &O::warmup_start);
+  visit(Setting{"--wd", "Weight decay of the matrices", kSame, 0, 10}, &O::wd);
+  visit(Setting{"--betas", "AdamW's two averaging factors", kSame, 0, 0.999999}, &O::betas);
+  visit(Setting{"--eps", "AdamW's epsilon [1e-18; 1e-8 in rwkv4, rwkv5 and rwkv6]", kSame, 0, 1}, &O::eps);
+  visit(Setting{"--layerwise",
+                "Learning rates of single parameters: on (decays twice as fast, as RWKV-LM has it), off, "
+                "stage2 (rwkv4 to 6: mixes, decays and bonuses five times as fast)",
+                kSame},
+        &O::layerwise);
+  visit(Setting{"--clip", "Largest gradient norm, beyond which the gradient is scaled down; 0 for no limit",
+                kSame, 0, 1e9},
+        &O::clip);
+  visit(Setting{"--l2-wrap", "RWKV's penalty on the largest logit; 0 for none", kSame, 0, 1}, &O::l2_wrap);
+  visit(Setting{"--ema",
+                "Keep an average of the weights that forgets at this rate a step (0.999), as "
+                "model-ema.safetensors; 4 more bytes a parameter. 0 for none",
+                kSame, 0, 0.9999999},
+        &O::ema);
+  visit(Setting{"--dropout",
+                "Part of the residual stream that is dropped after the embedding and after each half of a "
+                "block, at random; 0 for none",
+                kSame, 0, 0.9},
+        &O::dropout);
+  visit(Setting{"--spike",
+                "Skip a step whose loss or gradient norm is this many deviations above its running mean; "
+                "after 5 in a row, return to a checkpoint. 0 to skip only what is no finite number",
+                kAdopt, 0, 1e9},
+        &O::spike);
+}
 
 /// Calls visit(setting, member pointer) for every setting.
 template <class Visit>
@@ -127,16 +183,7 @@ void VisitSettings(const Visit& visit) {
                 "are not the same to the bit",
                 kSame, 1e-3, 1e7},
         &O::minutes);
-  visit(Setting{"--lr", "Learning rate after the warmup", kSame, 0, 1}, &O::lr);
-  visit(Setting{"--lr-final", "Learning rate at the end [a tenth of --lr]", kSame, 0, 1}, &O::lr_final);
-  visit(Setting{"--warmup", "Steps over which the learning rate rises", kSame, 0, 1e9}, &O::warmup);
-  visit(Setting{"--wd", "Weight decay of the matrices", kSame, 0, 10}, &O::wd);
-  visit(Setting{"--betas", "AdamW's two averaging factors", kSame, 0, 0.999999}, &O::betas);
-  visit(Setting{"--eps", "AdamW's epsilon", kSame, 0, 1}, &O::eps);
-  visit(Setting{"--clip", "Largest gradient norm, beyond which the gradient is scaled down; 0 for no limit",
-                kSame, 0, 1e9},
-        &O::clip);
-  visit(Setting{"--l2-wrap", "RWKV's penalty on the largest logit; 0 for none", kSame, 0, 1}, &O::l2_wrap);
+  VisitOptimizerSettings(visit);
   visit(
       Setting{"--precision", "Type of the matrices in products: fp32 or bf16 (with float32 masters)", kSame},
       &O::precision);

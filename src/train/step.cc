@@ -26,7 +26,10 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   for (const Samples& samples : batches) targets += CountTargets(samples);
   StepOutcome outcome;
   optimizer.ClearGradients();
+  ops::DropoutMask mask = options.dropout;
   for (const Samples& samples : batches) {
+    const ops::DropoutScope dropout(mask);
+    mask.first_row += static_cast<int64_t>(samples.batch.tokens.size());
     // By its targets; exactly 1 where all batches have as many.
     const double weight =
         targets == 0 ? 1 : static_cast<double>(CountTargets(samples)) * count / static_cast<double>(targets);
@@ -37,7 +40,9 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
     outcome.loss += weight * loss / count;
   }
   outcome.gradient_norm = optimizer.GradientNorm() / count;
-  outcome.skipped = !std::isfinite(outcome.loss) || !std::isfinite(outcome.gradient_norm);
+  outcome.skipped = !std::isfinite(outcome.loss) || !std::isfinite(outcome.gradient_norm) ||
+                    outcome.loss > options.limits.loss ||
+                    outcome.gradient_norm > options.limits.gradient_norm;
   if (!outcome.skipped) {
     // The reference's clipping adds 1e-6 to the norm.
     const double scale =

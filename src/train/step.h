@@ -3,9 +3,11 @@
 
 #include <span>
 
+#include "ops/dropout.h"
 #include "train/chunks.h"
 #include "train/data.h"
 #include "train/optimizer.h"
+#include "train/recovery.h"
 
 namespace linnet {
 
@@ -23,12 +25,14 @@ struct StepOptions {
   double clip = 1;  // 0: never
   double l2_wrap = 1e-4;
   Chunking chunking = {};
+  StepLimits limits = {};
+  ops::DropoutMask dropout = {};  // whose rows are counted from the first batch on
 };
 
 struct StepOutcome {
   double loss = 0;           // mean over the targets of all batches, nats
   double gradient_norm = 0;  // of the mean gradient, before clipping
-  bool skipped = false;      // one of the two is not finite: the weights were left alone
+  bool skipped = false;      // one of the two is not finite or beyond its limit: the weights were left alone
 };
 
 /// One update from the mean gradient over the targets of all `batches`.

@@ -57,7 +57,7 @@ int64_t SampleTokens(const TrainOptions& options);
 inline constexpr int64_t kFinalTokens = 256 * 1024;
 
 /// Trains. Throws Error, before anything is changed where that is possible, if the options make no sense, a
-/// file cannot be used, another run has the folder, or the loss is no number five steps in a row.
+/// file cannot be used, another run has the folder, or steps go wrong again and again (train/recovery.h).
 TrainResult Train(const TrainOptions& options, TrainObserver& observer);
 
 }  // namespace linnet

@@ -4,6 +4,8 @@
 #include <optional>
 #include <tuple>
 
+#include "train/groups.h"
+
 namespace linnet {
 namespace {
 
@@ -85,6 +87,9 @@ void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
   options.head_size = model.sizes.contains("head_size") ? model.sizes.at("head_size") : 0;
   options.ffn = model.sizes.at("ffn");
   options.vocab = model.sizes.at("vocab");
+  const TrainingDefaults defaults = DefaultsOf(options.arch);
+  if (options.eps < 0) options.eps = defaults.eps;
+  if (options.warmup_start < 0) options.warmup_start = defaults.warmup_start;
 }
 
 }  // namespace linnet

@@ -36,7 +36,7 @@ Sizes FreshSizes(const TrainOptions& options);
 /// together.
 TrainableModel StartingWeights(const TrainOptions& options, const std::filesystem::path& file);
 
-/// Puts the model's architecture and sizes into the options.
+/// Puts the model's architecture and sizes into the options, and what follows from the architecture.
 void CompleteOptions(TrainOptions& options, const LoadedModel& model);
 
 }  // namespace linnet

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -119,19 +120,37 @@ void ExpectFirstGradients(const TrainingCase& c, const std::string& kind, double
   fmt::print("  {}: worst relative error {:.1e}, of fingerprints {:.1e}\n", kind, worst, worst_print);
 }
 
+/// The groups of the optimizer against those that the reference made.
+void ExpectGroups(const TrainingCase& c) {
+  const TrainableModel weights = c.Model();
+  std::map<std::pair<double, bool>, std::set<std::string>> ours, theirs;
+  for (const ParameterGroup& group : Groups(weights.parameters(), Layerwise::kOn)) {
+    ours[{group.lr_scale, group.decays}].insert(group.names.begin(), group.names.end());
+  }
+  const auto& ignored = weights.model.architecture->ignored;
+  for (const json& group : c.info["runs"]["reference"]["groups"]) {
+    const std::pair<double, bool> kind{group["my_lr_scale"], group["weight_decay"] != 0.0};
+    for (const std::string name : group["names"]) {
+      if (std::ranges::find(ignored, name) == ignored.end()) theirs[kind].insert(name);
+    }
+  }
+  EXPECT_EQ(ours, theirs);
+}
+
 /// One of the reference's runs of twenty steps.
 void ExpectRun(const TrainingCase& c, const std::string& name, const json& run) {
   const json& config = run["config"];
   const bool constant = config["schedule"] == "const";
   const double lr = config["lr_init"];
-  const Schedule schedule{lr, constant ? lr : config["lr_final"].get<double>(),
-                          constant ? 0 : config["warmup"].get<int64_t>(),
-                          c.info["version"] == "4" ? 0.2 : 0.01};
-  const int64_t tokens = config["B"].get<int64_t>() * config["T"].get<int64_t>();
   const TrainableModel weights = c.Model();
+  const TrainingDefaults defaults = DefaultsOf(weights.model.architecture->name);
+  EXPECT_EQ(defaults.eps, config["eps"].get<double>());
+  const Schedule schedule{lr, constant ? lr : config["lr_final"].get<double>(),
+                          constant ? 0 : config["warmup"].get<int64_t>(), defaults.warmup_start};
+  const int64_t tokens = config["B"].get<int64_t>() * config["T"].get<int64_t>();
   const State state = c.NewState(weights);
   Optimizer optimizer(weights,
-                      {config["betas"][0], config["betas"][1], config["eps"], config["weight_decay"]});
+                      {config["betas"][0], config["betas"][1], defaults.eps, config["weight_decay"]});
   const StepOptions options{.clip = config["clip"], .l2_wrap = config["l2wrap"].get<bool>() ? 1e-4 : 0.0};
 
   const int64_t steps = config["steps"];
@@ -187,6 +206,16 @@ TEST(GoldenTraining, FirstStep) {
     const TrainingCase c(folder);
     ExpectFirstGradients(c, "grad_l2wrap", 1e-4);
     ExpectFirstGradients(c, "grad_nol2wrap", 0);
+  }
+}
+
+TEST(GoldenTraining, Groups) {
+  LINNET_SKIP_WITHOUT_GOLDEN();
+  const std::vector<fs::path> cases = TrainableCases();
+  EXPECT_FALSE(cases.empty());
+  for (const fs::path& folder : cases) {
+    SCOPED_TRACE(folder.filename());
+    ExpectGroups(TrainingCase(folder));
   }
 }
 

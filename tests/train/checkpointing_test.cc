@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "cli/program.h"
 #include "train/refusal.h"
 
@@ -10,11 +12,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-CheckpointFiles Save(RunFolder& folder, int64_t step) {
+CheckpointFiles Save(RunFolder& folder, int64_t step, bool best = false, bool averaged = false) {
   const Tensor weight = Tensor::Zeros({3});
   weight.data()[0] = static_cast<float>(step);
-  return folder.Save(step, {{"w", weight}}, {{"step", std::to_string(step)}}, {{"m.w", weight}},
-                     {{"counters", "{}"}});
+  CheckpointParts parts;
+  parts.step = step;
+  parts.weights = {{"w", weight}};
+  parts.trainer = {{"m.w", weight}};
+  if (averaged) parts.average = parts.weights;
+  parts.weights_metadata = {{"step", std::to_string(step)}};
+  parts.trainer_metadata = {{"counters", "{}"}};
+  parts.best = best;
+  return folder.Save(parts);
 }
 
 TEST(Checkpointing, KeepsTheLastTwoAndLinksTheNewest) {
@@ -30,6 +39,48 @@ TEST(Checkpointing, KeepsTheLastTwoAndLinksTheNewest) {
   EXPECT_EQ(fs::read_symlink(folder.model()), "checkpoint-10.safetensors");
   EXPECT_EQ(Checkpoint::Open(folder.model())->Load("w").data()[0], 10);
   EXPECT_EQ(Checkpoint::Open(kept[1].trainer)->metadata().at("counters"), "{}");
+}
+
+TEST(Checkpointing, TheBestIsKept) {
+  for (bool averaged : {false, true}) {
+    const TemporaryFolder temporary;
+    RunFolder folder(temporary / "run");
+    const auto best = [&] { return Checkpoint::Open(folder.best())->Load("w").data()[0]; };
+    const auto files = [&] {
+      std::set<std::string> names;
+      for (const auto& entry : fs::directory_iterator(folder.path())) names.insert(entry.path().filename());
+      return names;
+    };
+    const std::string kind = averaged ? ".ema.safetensors" : ".safetensors";
+    Save(folder, 1, true, averaged);
+    for (int64_t step : {2, 3, 4}) Save(folder, step, false, averaged);
+    EXPECT_EQ(best(), 1);
+    EXPECT_FALSE(files().contains("checkpoint-1.trainer.safetensors"));
+    EXPECT_EQ(folder.Checkpoints().size(), 2u);
+    Save(folder, 5, true, averaged);
+    EXPECT_EQ(best(), 5);
+    EXPECT_FALSE(files().contains("checkpoint-1" + kind)) << "it is the best no more";
+    Save(folder, 6, true, averaged);
+    EXPECT_TRUE(files().contains("checkpoint-5" + kind)) << "it is one of the last two";
+    EXPECT_EQ(averaged, files().contains("model-ema.safetensors"));
+  }
+}
+
+TEST(Checkpointing, ReturningRemovesWhatCameLaterButForTheBest) {
+  const TemporaryFolder temporary;
+  {
+    RunFolder folder(temporary / "run");
+    const CheckpointFiles first = Save(folder, 10);
+    Save(folder, 20, true);
+    folder.ReturnTo(first);
+    ASSERT_EQ(folder.Checkpoints().size(), 1u);
+    EXPECT_EQ(fs::read_symlink(folder.model()), "checkpoint-10.safetensors");
+    EXPECT_EQ(Checkpoint::Open(folder.best())->Load("w").data()[0], 20);
+  }
+  RunFolder folder(temporary / "run");  // which sweeps
+  EXPECT_EQ(Checkpoint::Open(folder.best())->Load("w").data()[0], 20);
+  Save(folder, 15);
+  EXPECT_EQ(folder.Checkpoints().back().step, 15);
 }
 
 TEST(Checkpointing, HalfACheckpointIsNoneAndIsSweptUp) {

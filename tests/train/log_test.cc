@@ -19,6 +19,7 @@ TEST(Log, ReadsBackToTheBit) {
   const TemporaryFolder folder;
   StepRecord measured = Record(1);
   measured.val_loss = 2.0 / 3;
+  measured.ema_val_loss = 1.0 / 3;
   {
     RunLog log(folder / "log", 0);
     log.Write(Record(0));
@@ -31,6 +32,8 @@ TEST(Log, ReadsBackToTheBit) {
   EXPECT_EQ(records[0].gradient_norm, Record(0).gradient_norm);
   EXPECT_FALSE(records[0].val_loss);
   EXPECT_EQ(records[1].val_loss, 2.0 / 3);
+  EXPECT_EQ(records[1].ema_val_loss, 1.0 / 3);
+  EXPECT_FALSE(records[0].ema_val_loss);
   EXPECT_EQ(records[1].step, 1);
 }
 
@@ -48,6 +51,28 @@ TEST(Log, WhatIsNoNumberIsNull) {
   ASSERT_EQ(records.size(), 1u);
   EXPECT_TRUE(std::isnan(records[0].loss));
   EXPECT_TRUE(records[0].skipped);
+}
+
+TEST(Log, AReturnIsNoStepAndIsCutOffLikeOne) {
+  const TemporaryFolder folder;
+  {
+    RunLog log(folder / "log", 0);
+    for (int64_t step = 0; step < 8; ++step) log.Write(Record(step));
+  }
+  {
+    RunLog log(folder / "log", 3);
+    log.WriteReturn(3, 8, "the loss is not a finite number");
+    log.Write(Record(3));
+  }
+  EXPECT_NE(ReadFile(folder / "log")
+                .find(R"({"step":3,"event":"return","from":8,"why":"the loss is not a finite number"})"),
+            std::string::npos);
+  EXPECT_EQ(ReadLog(folder / "log").size(), 4u);
+  RunLog(folder / "log", 4);
+  EXPECT_NE(ReadFile(folder / "log").find("return"), std::string::npos);
+  RunLog(folder / "log", 3);
+  EXPECT_EQ(ReadFile(folder / "log").find("return"), std::string::npos);
+  EXPECT_EQ(ReadLog(folder / "log").size(), 3u);
 }
 
 TEST(Log, GoingOnCutsOffLaterStepsAndTornLines) {

@@ -309,7 +309,7 @@ TEST_F(TrainProgram, LossesThatAreNoNumbersEndTheRun) {
   ASSERT_EQ(log.size(), 5u);
   for (const StepRecord& record : log) EXPECT_TRUE(record.skipped);
 
-  // With a checkpoint to fall back to, the message names it.
+  // With a checkpoint whose weights are bad it returns to that, and gives up naming it.
   const pid_t child = Start(Command("long", {"--steps", "100000"}));
   ASSERT_TRUE(WaitForLines(child, Path("long") + "/log.jsonl", 3));
   kill(child, SIGINT);
@@ -318,6 +318,7 @@ TEST_F(TrainProgram, LossesThatAreNoNumbersEndTheRun) {
   Poison(last);
   const Outcome resumed = RunLinnet({"train", "--resume", "--out", Path("long")});
   EXPECT_EQ(resumed.code, 1);
+  EXPECT_NE(resumed.out.find("returning to the checkpoint of step"), std::string::npos) << resumed.out;
   EXPECT_NE(resumed.err.find("the last good checkpoint is " + last), std::string::npos) << resumed.err;
 }
 
