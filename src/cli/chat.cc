@@ -3,14 +3,15 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <filesystem>
 
 #include "cli/chat_session.h"
+#include "cli/chat_template.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/message_reader.h"
 #include "cli/model_options.h"
 #include "cli/sampling_options.h"
+#include "cli/shipped.h"
 #include "cli/terminal.h"
 
 namespace linnet {
@@ -30,17 +31,6 @@ struct CommandOptions {
   bool Given(const char* flag) const { return command->count(flag) > 0; }
 };
 
-const ChatTemplate& TemplateFor(const CommandOptions& options, const LoadedModel& model,
-                                const Tokenizer& tokenizer) {
-  if (!options.chat.empty()) return FindChatTemplate(options.chat);
-  const auto declared = model.metadata.find("chat_template");
-  return ChatTemplateOf({.architecture = model.architecture->name,
-                         .tokenizer = tokenizer.name(),
-                         .vocab = model.vocab(),
-                         .file_name = std::filesystem::path(options.model.path).filename().string(),
-                         .declared = declared == model.metadata.end() ? "" : declared->second});
-}
-
 /// The sampling that the model's kind is used to, but for what was given.
 void UseUsualSampling(const CommandOptions& options, const ChatSampling& usual, SamplerOptions& sampler) {
   if (!options.Given("--temperature")) sampler.temperature = usual.temperature;
@@ -51,7 +41,7 @@ void UseUsualSampling(const CommandOptions& options, const ChatSampling& usual, 
 
 ChatSettings SettingsFor(CommandOptions& options, const LoadedModel& model, const Tokenizer& tokenizer) {
   ChatSettings settings = options.settings;
-  settings.chat = &TemplateFor(options, model, tokenizer);
+  settings.chat = &ChatTemplateFor(options.chat, model, tokenizer, options.model.path);
   settings.think = &FindThinkForm(options.think);
   Check(settings.chat->thinks || settings.think->before_answer.empty(),
         "--think: models of the template '{}' were not trained to think", settings.chat->name);
@@ -84,9 +74,7 @@ void Converse(ChatSession& session, bool terminal) {
 }
 
 void RunChat(CommandOptions& options) {
-  Check(!options.model.path.empty(),
-        "chat needs a model: `./run` trains a small one in a minute, and `linnet chat "
-        "out/run/model.safetensors` talks to it");
+  if (options.model.path.empty()) options.model.path = StarterModel();
   const LoadedModel model = options.model.Load();
   const auto tokenizer = options.model.OpenTokenizer(model);
   const ChatSettings settings = SettingsFor(options, model, *tokenizer);
@@ -127,7 +115,10 @@ void AddChat(CLI::App& app) {
   auto options = std::make_shared<CommandOptions>();
   CLI::App* command = options->command = app.add_subcommand("chat", "Talk with a model");
   options->model.AddTo(*command);
-  command->get_option("model")->required(false);
+  command->get_option("model")->required(false)->description(
+      "The model: .safetensors, .pth, .gguf, .bin of rwkv.cpp, or a folder; the one that ships with linnet "
+      "if "
+      "not given");
   command->add_option("-p,--prompt", options->prompt, "Ask this, print the answer and leave");
   command->add_option(
       "--template", options->chat,

@@ -20,5 +20,6 @@ void AddConvert(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddEmbed(CLI::App& app);
 void AddPlot(CLI::App& app);
+void AddDemo(CLI::App& app);
 
 }  // namespace linnet

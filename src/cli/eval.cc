@@ -4,6 +4,7 @@
 //            perplexity, bits_per_byte, seconds
 //   lambada  model, examples, tokens, accuracy, accuracy_stderr, loss (nats an example), perplexity, seconds
 //   choices  cli/eval_choices.cc
+//   answers  cli/eval_answers.cc
 #include "cli/eval.h"
 
 #include <chrono>
@@ -171,11 +172,12 @@ void AddLambada(CLI::App& eval) {
 }  // namespace
 
 void AddEval(CLI::App& app) {
-  CLI::App* eval = app.add_subcommand("eval", "Score a model: perplexity, LAMBADA, multiple choice");
+  CLI::App* eval = app.add_subcommand("eval", "Score a model: perplexity, LAMBADA, multiple choice, answers");
   eval->require_subcommand(1);
   AddPpl(*eval);
   AddLambada(*eval);
   AddEvalChoices(*eval);
+  AddEvalAnswers(*eval);
   eval->footer("Example: linnet eval ppl model.safetensors --text book.txt");
 }
 

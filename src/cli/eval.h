@@ -28,5 +28,7 @@ std::string ShareText(double share, int64_t count);
 
 /// Adds `eval choices` to `eval`.
 void AddEvalChoices(CLI::App& eval);
+/// Adds `eval answers` to `eval`.
+void AddEvalAnswers(CLI::App& eval);
 
 }  // namespace linnet

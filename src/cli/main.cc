@@ -49,6 +49,7 @@ int Run(int argc, char** argv) {
   AddEval(app);
   AddEmbed(app);
   AddPlot(app);
+  AddDemo(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

@@ -118,6 +118,17 @@ std::vector<QuestionText> ReadQuestions(const std::filesystem::path& file) {
   return questions;
 }
 
+std::vector<std::pair<std::string, std::string>> ReadStrings(const std::filesystem::path& file,
+                                                             const char* first, const char* second) {
+  std::vector<std::pair<std::string, std::string>> strings;
+  ForEachObject(ReadFile(file), file.string(), [&](int64_t, const json& object, const std::string& place) {
+    strings.emplace_back(StringOf(object, first, place), StringOf(object, second, place));
+  });
+  Check(!strings.empty(), "{}: has no lines; each must be an object with \"{}\" and \"{}\"", file.string(),
+        first, second);
+  return strings;
+}
+
 std::vector<std::pair<std::string, std::string>> ReadPairs(const std::filesystem::path& right,
                                                            const std::filesystem::path& wrong) {
   const auto rights = LinesOf(right), wrongs = LinesOf(wrong);

@@ -6,6 +6,7 @@
 //   questions   JSON lines {"prompt": "...", "choices": ["...", ...], "answer": 1}: answers count from 0;
 //               "subject" may name a group
 //   pairs       two text files; line by line a right and a wrong text (klosax/ppl_hellaswag)
+//   answers     infer/answers.h
 //   MMLU        infer/mmlu.h
 #pragma once
 
@@ -40,6 +41,10 @@ struct QuestionText {
   int answer;                        // the right one
 };
 std::vector<QuestionText> ReadQuestions(const std::filesystem::path& file);
+
+/// The strings under two keys, of every line. Throws Error if a line lacks one, or if there are no lines.
+std::vector<std::pair<std::string, std::string>> ReadStrings(const std::filesystem::path& file,
+                                                             const char* first, const char* second);
 
 /// {right, wrong} texts.
 std::vector<std::pair<std::string, std::string>> ReadPairs(const std::filesystem::path& right,

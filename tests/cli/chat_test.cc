@@ -173,8 +173,35 @@ TEST_F(ChatCommand, CtrlCKeepsWhatWasSaid) {
   EXPECT_TRUE(std::filesystem::exists(state));
 }
 
+TEST_F(ChatCommand, WithoutAModelTheOneThatShipsIsOpened) {
+  // A copy of the program stands where nothing is shipped with it.
+  const std::filesystem::path models = folder_ / "models",
+                              program = folder_ / "a" / "b" / "c" / "d" / "linnet";
+  std::filesystem::create_directories(program.parent_path());
+  std::filesystem::copy_file(LINNET_PROGRAM, program);
+  const auto run = [&](const std::string& environment) {
+    const std::string command =
+        fmt::format("{} {} chat -p hello -n 3 --seed 1 >{} 2>{}", environment, Quoted(program),
+                    Quoted(folder_ / "out"), Quoted(folder_ / "err"));
+    const int status = std::system(command.c_str());
+    return WEXITSTATUS(status);
+  };
+  EXPECT_EQ(run("LINNET_MODELS="), 1);
+  const std::string said = ReadFile(folder_ / "err");
+  for (const char* part : {"models/starter.safetensors", "LINNET_MODELS", "recipes/starter/run"}) {
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+  }
+  std::filesystem::create_directories(models);
+  std::filesystem::copy_file(model_, models / "starter.safetensors");
+  EXPECT_EQ(run("LINNET_MODELS=" + Quoted(models)), 0) << ReadFile(folder_ / "err");
+  // The same model beside the program, as in a build folder.
+  std::filesystem::rename(models, folder_ / "a" / "models");
+  EXPECT_EQ(run("LINNET_MODELS="), 0) << ReadFile(folder_ / "err");
+  std::filesystem::rename(folder_ / "a" / "models", folder_ / "models");
+  EXPECT_EQ(run("LINNET_MODELS="), 1);  // too far up
+}
+
 TEST_F(ChatCommand, MistakesAreNamed) {
-  EXPECT_TRUE(FailsWith({"chat"}, {"needs a model", "./run"}));
   EXPECT_TRUE(FailsWith({"chat", model_, "--template", "elvish"}, {"elvish", "g1"}));
   EXPECT_TRUE(FailsWith({"chat", model_, "--think", "on"}, {"--think", "not trained to think"}));
   EXPECT_TRUE(FailsWith({"chat", model_, "--top-p", "2"}, {"--top-p"}));

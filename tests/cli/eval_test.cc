@@ -183,5 +183,34 @@ TEST_F(EvalCommand, AModelWithoutATokenizerIsRefused) {
   EXPECT_TRUE(FailsWith({"eval", "ppl", small, "--text", File("a.txt", "abc")}, {small, "vocabulary of 40"}));
 }
 
+TEST_F(EvalCommand, AnswersAreJudged) {
+  const std::string pairs =
+      File("pairs.jsonl",
+           "{\"id\": \"a\", \"answer\": \"A finch.\"}\n{\"id\": \"b\", \"answer\": \"A stone.\"}\n");
+  const std::string questions =
+      File("q.jsonl", "{\"id\": \"b\", \"question\": \"What?\"}\n{\"id\": \"a\", \"question\": \"Who?\"}\n");
+  const std::string each = folder_ / "each.jsonl";
+  const json result = Json({"answers", "--data", questions, "--pairs", pairs, "-n", "5", "--each", each});
+  EXPECT_EQ(result["model"], model_);
+  EXPECT_EQ(result["template"], "question");
+  EXPECT_EQ(result["questions"], 2);
+  EXPECT_EQ(result["right"], 0);  // the model has learnt nothing
+  EXPECT_GE(result["mean_f1"], 0.0);
+  EXPECT_LE(result["mean_f1"], 1.0);
+  // What is written is what a chat answers.
+  const std::string written = ReadFile(each);
+  const json first = json::parse(written.substr(0, written.find('\n')));
+  EXPECT_EQ(first["id"], "b");
+  EXPECT_EQ(first["question"], "What?");
+  EXPECT_EQ(first["right"], false);
+  const json chat =
+      json::parse(RunLinnet({"chat", model_, "-p", "What?", "-n", "5", "--temperature", "0", "--json"}).out);
+  EXPECT_TRUE(chat["answer"].get<std::string>().starts_with(first["answer"].get<std::string>())) << chat;
+  EXPECT_TRUE(
+      Fails({"answers", "--data", File("c.jsonl", "{\"id\": \"c\", \"question\": \"x\"}"), "--pairs", pairs},
+            {"pairs.jsonl", "no pair 'c'"}));
+  EXPECT_TRUE(Fails({"answers", "--data", pairs, "--pairs", pairs}, {"pairs.jsonl, line 1", "\"question\""}));
+}
+
 }  // namespace
 }  // namespace linnet

@@ -4,8 +4,8 @@
 namespace linnet {
 namespace {
 
-constexpr const char* kCommands[] = {"train",    "generate", "chat", "logits", "info", "bench", "state",
-                                     "tokenize", "convert",  "eval", "embed",  "plot", "doctor"};
+constexpr const char* kCommands[] = {"train",    "generate", "chat", "logits", "info", "bench",  "state",
+                                     "tokenize", "convert",  "eval", "embed",  "plot", "doctor", "demo"};
 
 TEST(Program, AloneItExplainsItself) {
   const Outcome outcome = RunLinnet({});
@@ -28,6 +28,7 @@ TEST(Program, SoDoCommandsOfCommands) {
   for (const auto& [command, sub] : {std::pair{"eval", "ppl"},
                                      {"eval", "lambada"},
                                      {"eval", "choices"},
+                                     {"eval", "answers"},
                                      {"plot", "decay"},
                                      {"plot", "loss"},
                                      {"plot", "positions"}}) {
