@@ -7,7 +7,7 @@
 # `linnet train` holds out the last tenth of a file to validate on. For that tenth to be a fair sample, files are cut at
 # line ends into blocks of some 3 KB, and blocks are put in an order that depends only on a hash of their names. A question
 # stands once in each of up to three phrasings, far apart, but the phrasings of one question never stand on both sides of
-# the border: validation would otherwise reward learning answers by heart.
+# the border: validation would otherwise reward learning answers by heart. A follow-up stands after what it follows.
 set -euo pipefail
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 corpus=$(realpath -m "${1:-$root/out/corpus.txt}")
@@ -57,18 +57,24 @@ questions() {
       return plain s
     }
     {
-      rest = $0; key = ""; id = ""; answer = ""; phrasings = 0
+      rest = $0; key = ""; id = ""; follows = ""; answer = ""; phrasings = 0
       while (match(rest, /"([^"\\]|\\.)*"/)) {
         value = unescaped(substr(rest, RSTART + 1, RLENGTH - 2))
         rest = substr(rest, RSTART + RLENGTH)
         if (rest ~ /^ *:/) key = value
         else if (key == "id") id = value
+        else if (key == "follows") follows = value
         else if (key == "answer") answer = value
         else if (key == "questions") question[++phrasings] = value
       }
       if (id == "" || answer == "" || phrasings == 0) fail("needs an id, questions and an answer")
+      if (follows != "" && !(follows in turn)) fail("follows " follows ", which is no pair before it")
+      unit = follows == "" ? id : first[follows]  # what follows an answer repeats it: one unit
+      before = follows == "" ? "" : turn[follows]
       for (i = 1; i <= phrasings && i <= 3; ++i)
-        print "?" id "\t?" id "#" i "\tQuestion: " question[i] "\001Answer: " answer "\001\001"
+        print "?" unit "\t?" id "#" i "\t" before "Question: " question[i] "\001Answer: " answer "\001\001"
+      first[id] = unit
+      turn[id] = before "Question: " question[1] "\001Answer: " answer "\001\001"
     }' data/howto.jsonl
 }
 
@@ -101,7 +107,7 @@ trap 'rm -rf "$work"' EXIT
 shuffled -k1,1R "$work/pieces" | divided | shuffled -k1,1n -k2,2R | cut -f3- | tr -d '\n' | tr '\001' '\n' >"$work/corpus"
 mv "$work/corpus" "$corpus"
 awk -F '\t' -v name="${corpus#"$PWD"/}" -v bytes="$(wc -c <"$corpus")" '
-  /^[?]/ { ++phrasings; pairs += !seen[$1]++; next }
+  /^[?]/ { ++phrasings; sub(/#.*/, "", $2); pairs += !seen[$2]++; next }
   { ++blocks; sub(/#.*/, "", $1); files += !seen[$1]++ }
   END {
     printf "%s: %d bytes: %d files of linnet in %d blocks; %d questions in %d phrasings\n", name, bytes, files, blocks,
