@@ -46,19 +46,21 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
   const float scale = 1.0f / static_cast<float>(counted);
   // The gradients for an upstream gradient of 1 fall out of the same pass; Backward scales them.
   const Tensor dhidden = tape ? Tensor::Empty(hidden.shape()) : Tensor();
-  const Tensor dhead = tape ? Tensor::Empty(head.shape()) : Tensor();
+  const Tensor dhead = tape && head.tracked() ? Tensor::Empty(head.shape()) : Tensor();
+  // Blocks are unpacked once, not for each chunk.
+  const Tensor weights = tape ? ForProductWith(head, head) : head;
   const Dim chunk = RowsPerChunk(vocab);
   double total = 0;
   for (Dim begin = 0; begin < rows; begin += chunk) {
     const Dim end = std::min(rows, begin + chunk);
     const Tensor part = Slice(rounded, begin, end), logits = Tensor::Empty({end - begin, vocab});
-    backend.Project(std::array{Projection{part, head, true, logits}});
+    backend.Project(std::array{Projection{part, weights, true, logits}});
     total += backend.SoftmaxLoss(logits, targets.subspan(begin, end - begin), tape != nullptr, scale,
                                  options.l2_wrap * scale);
     if (tape == nullptr) continue;
     const Tensor dlogits = ForProductWith(head, logits);
-    backend.MatMul(dlogits, false, head, false, Slice(dhidden, begin, end), false);
-    backend.MatMul(dlogits, true, part, false, dhead, begin > 0);
+    backend.MatMul(dlogits, false, weights, false, Slice(dhidden, begin, end), false);
+    if (dhead) backend.MatMul(dlogits, true, part, false, dhead, begin > 0);
   }
   const Tensor loss = Tensor::Empty({1});
   loss.data()[0] = static_cast<float>(total / static_cast<double>(counted));
@@ -66,10 +68,10 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
     tape->Record([=, &backend, gh = GradientOf(hidden), gw = GradientOf(head), gl = loss.Track()] {
       const float upstream = gl->value.data()[0];
       for (const Tensor& d : {dhidden, dhead}) {
-        if (upstream != 1) backend.Scale(upstream, d);
+        if (d && upstream != 1) backend.Scale(upstream, d);
       }
       Accumulate(gh, dhidden);
-      Accumulate(gw, dhead);
+      if (dhead) Accumulate(gw, dhead);
     });
   }
   return loss;

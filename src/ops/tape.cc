@@ -1,6 +1,7 @@
 #include "ops/tape.h"
 
 #include "kernels/backend.h"
+#include "ops/adapters.h"
 
 namespace linnet {
 namespace {
@@ -83,7 +84,8 @@ std::vector<Tensor> Recompute(const std::vector<Tensor>& inputs,
   }
   std::vector<GradientPtr> slots;
   for (const Tensor& t : outputs) slots.push_back(t.Track());
-  tape->Record([inputs, block, slots] {
+  tape->Record([inputs, block, slots, adapters = Adapters::InForce()] {
+    const AdaptersInForce as_before(adapters);
     std::vector<Tensor> fresh;
     for (const Tensor& t : inputs) {
       fresh.push_back(t ? t.Detach() : Tensor());
