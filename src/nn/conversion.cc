@@ -6,6 +6,7 @@
 #include "formats/pth.h"
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
+#include "nn/lora.h"
 
 namespace linnet {
 namespace {
@@ -85,13 +86,28 @@ Conversion::Conversion(const std::filesystem::path& source, FileFormat format, s
           "bf16",
           name, Traits(to).name);
     items_.push_back({name, shape, role, entry.dtype, to});
+    // Blocks that run along the other extent are decoded in the model.
     held_.push_back(entry.transposed ? tensor : Tensor());
+    parameters_.push_back(tensor);
   }
+}
+
+void Conversion::Put(const std::string& name, const Tensor& values) {
+  auto found = std::ranges::find(items_, name, &Item::name);
+  if (found == items_.end()) {
+    held_.emplace_back();
+    parameters_.emplace_back();
+    found = items_.insert(items_.end(), {name, values.shape(), Role::kVector, DType::kF32, DType::kF32});
+  }
+  held_[found - items_.begin()] = values;
 }
 
 Tensor Conversion::Converted(size_t i) const {
   const Item& item = items_[i];
-  const Tensor stored = held_[i] ? held_[i] : source_->Load(item.name);
+  const auto adapters =
+      adapters_ && parameters_[i] ? adapters_->Of(parameters_[i]) : std::span<const Adapter>();
+  const Tensor held = adapters.empty() ? held_[i] : Folded(parameters_[i], adapters);
+  const Tensor stored = held ? held : source_->Load(item.name);
   if (stored.dtype() == item.to) return stored.Reshape(item.shape);
   return ConvertedTo(stored, item.to, fmt::format("{}: {}", source_->path().string(), item.name))
       .Reshape(item.shape);

@@ -23,6 +23,7 @@
 
 #include "formats/contents.h"
 #include "nn/model.h"
+#include "ops/adapters.h"
 
 namespace linnet {
 
@@ -49,6 +50,10 @@ class Conversion {
   Conversion(const std::filesystem::path& source, FileFormat format, std::optional<DType> type);
 
   const LoadedModel& model() const { return model_; }
+  /// Adds the products of adapters (of `model`) to their weights.
+  void Fold(std::shared_ptr<const Adapters> adapters) { adapters_ = std::move(adapters); }
+  /// Writes one more tensor, f32, or another value of one that the model has.
+  void Put(const std::string& name, const Tensor& values);
   /// What will be written, in the order of the source; tensors that no computation uses are left out.
   const std::vector<Item>& items() const { return items_; }
 
@@ -64,7 +69,9 @@ class Conversion {
   LoadedModel model_;
   FileFormat format_;
   std::vector<Item> items_;
-  std::vector<Tensor> held_;  // beside items_: those whose blocks run along the other extent, decoded
+  std::vector<Tensor> held_;        // beside items_: those that are not to be read from the source
+  std::vector<Tensor> parameters_;  // beside items_: of the model; empty for others
+  std::shared_ptr<const Adapters> adapters_;
   std::map<std::string, std::string> metadata_;
 };
 

@@ -17,6 +17,23 @@ const Architecture& FindArchitecture(const std::string& name) {
   Fail("there is no architecture '{}'; known are: {}", name, known);
 }
 
+namespace {
+
+/// Names the remedy where somebody takes what was trained beside a model for a model.
+void CheckNotBeside(const Checkpoint& checkpoint) {
+  for (const Checkpoint::Entry& entry : checkpoint.entries()) {
+    Check(!entry.name.ends_with(".lora_A"),
+          "{}: is a LoRA, no model; give the model that it was trained beside, and this with --lora",
+          checkpoint.path().string());
+    Check(
+        !entry.name.ends_with(".time_state"),
+        "{}: is a tuned state, no model; give the model that it was trained beside, and this with --state-in",
+        checkpoint.path().string());
+  }
+}
+
+}  // namespace
+
 LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Access access,
                       const Sizes& chosen) {
   const std::unique_ptr<Checkpoint> checkpoint = Checkpoint::Open(path);
@@ -25,6 +42,7 @@ LoadedModel LoadModel(const std::filesystem::path& path, MatrixType matrices, Ac
     if (candidate.matches(*checkpoint)) architecture = &candidate;
   }
   if (architecture == nullptr) {
+    CheckNotBeside(*checkpoint);
     std::string known;
     for (const Architecture& a : Architectures()) known += (known.empty() ? "" : ", ") + a.title;
     Fail("{}: the names of its {} tensors are of no architecture that this version runs ({})", path.string(),

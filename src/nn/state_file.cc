@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/hash.h"
+#include "formats/pth.h"
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
 
@@ -44,6 +45,16 @@ int64_t ParseTokens(const std::string& text, const std::string& file) {
   Check(error == std::errc() && end == text.data() + text.size() && tokens >= 0,
         "{}: its metadata say that it has seen '{}' tokens", file, text.substr(0, 40));
   return tokens;
+}
+
+/// As the programs have it that the name asks for: RWKV-LM and RWKV-PEFT read a .pth.
+void WriteTuned(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors) {
+  if (path.extension() != ".pth") return WriteSafetensors(path, tensors, {});
+  Contents contents;
+  for (const auto& [name, tensor] : tensors)
+    contents.entries.push_back({name, tensor.shape(), tensor.dtype()});
+  contents.load = [&](size_t i) { return tensors[i].tensor; };
+  WritePth(path, contents);
 }
 
 const Tensor* FindVariable(const StateFile& file, const std::string& name) {
@@ -178,10 +189,7 @@ StateFile ReadStateFile(const std::filesystem::path& path) {
 void WriteStateFile(const std::filesystem::path& path, const StateFile& file) {
   std::vector<NamedTensor> tensors;
   for (const auto& [name, tensor] : file.variables) tensors.push_back({name, tensor});
-  if (file.tuned()) {
-    WriteSafetensors(path, tensors, {});
-    return;
-  }
+  if (file.tuned()) return WriteTuned(path, tensors);
   if (file.logits) tensors.push_back({kLogits, file.logits});
   std::map<std::string, std::string> metadata = {
       {kVersionKey, kVersion},       {"architecture", file.architecture},

@@ -60,6 +60,7 @@ struct StateFile {
 
 /// Throws Error, naming the file, if it is none.
 StateFile ReadStateFile(const std::filesystem::path& path);
+/// Writes safetensors or, for a tuned state whose name ends in .pth, what torch.save would.
 void WriteStateFile(const std::filesystem::path& path, const StateFile& file);
 
 /// Throws Error unless two states belong to the same architecture and sizes and have the same variables.
