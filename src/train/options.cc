@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "train/groups.h"
 #include "train/schedule.h"
+#include "train/tuning.h"
 
 namespace linnet {
 namespace {
@@ -84,8 +85,9 @@ void CheckOptions(const TrainOptions& options) {
         "--backprop truncated needs borders to end at; give --chunk N");
   Check(options.betas.size() == 2, "--betas takes two numbers, {} were given", options.betas.size());
   Check(options.lr > 0, "--lr must be above 0");
-  Check(options.init.empty() || !options.resume,
-        "--init starts a run and --resume goes on with one; leave one of them out");
+  const bool restarts = options.given.contains("--init") && options.resume && !TrainsBesideModel(options);
+  Check(!restarts, "--init starts a run and --resume goes on with one; leave one of them out");
+  CheckTuningOptions(options);
   Check(options.tokens_per_step() <= int64_t{1} << 31,
         "--ctx {} times --batch {} times --accumulate {} is more than 2^31 tokens a step; make one of them "
         "smaller",

@@ -56,6 +56,12 @@ struct TrainOptions {
   int64_t sample_every = 0, sample_tokens = 200;  // 0: no samples
   bool over_memory = false;
 
+  std::string tune = "full", train_only, freeze;  // patterns over names; empty: all, none
+  int64_t lora = 0;                               // rank; 0: none
+  double lora_alpha = 0;                          // 0: the rank
+  std::string lora_targets;                       // patterns; empty: all that can have an adapter
+  bool pissa = false;
+
   /// Flags that the user gave. A resumed run takes all others from its checkpoint.
   std::set<std::string> given;
   /// Of the program, for the metadata of checkpoints.
@@ -128,6 +134,34 @@ void VisitOptimizerSettings(const Visit& visit) {
                 "after 5 in a row, return to a checkpoint. 0 to skip only what is no finite number",
                 kAdopt, 0, 1e9},
         &O::spike);
+}
+
+/// VisitSettings for those of fine-tuning.
+template <class Visit>
+void VisitTuningSettings(const Visit& visit) {
+  using enum OnResume;
+  using O = TrainOptions;
+  visit(Setting{"--tune",
+                "What is trained of a model: full, its parameters; state, the states that texts begin with "
+                "alone",
+                kSame},
+        &O::tune);
+  visit(Setting{"--lora",
+                "Train a LoRA of this rank beside the model in --init, which stays as it is, of any type",
+                kSame, 1, 65536},
+        &O::lora);
+  visit(Setting{"--lora-alpha", "Its alpha: what it adds is scaled by alpha / rank [the rank]", kSame, 1e-6,
+                1e6},
+        &O::lora_alpha);
+  visit(Setting{"--lora-targets",
+                "Weights that it adapts, as patterns: 'att.*,ffn.key' [all matrices of blocks]", kSame},
+        &O::lora_targets);
+  visit(Setting{"--pissa", "Begin the LoRA as the principal part of each weight", kSame}, &O::pissa);
+  visit(Setting{"--train", "Train only the parameters that these patterns match: 'ln*,att.w*' [all]", kSame},
+        &O::train_only);
+  visit(Setting{"--freeze",
+                "Leave the parameters that these patterns match as they are: 'emb,blocks.0.*' [none]", kSame},
+        &O::freeze);
 }
 
 /// Calls visit(setting, member pointer) for every setting.
@@ -206,7 +240,8 @@ void VisitSettings(const Visit& visit) {
   visit(
       Setting{"--save-every", "Steps (500) or minutes (10m) between checkpoints; 0 for the end only", kAdopt},
       &O::save_every);
-  visit(Setting{"--init", "Model file whose weights to start from", kForget}, &O::init);
+  visit(Setting{"--init", "Model file, of any format, whose weights to start from", kAdopt}, &O::init);
+  VisitTuningSettings(visit);
   visit(Setting{"--over-memory", "Start even if the memory that there is will not suffice", kForget},
         &O::over_memory);
   visit(Setting{"--tensorboard", "Folder for TensorBoard's event files", kAdopt}, &O::tensorboard);

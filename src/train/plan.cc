@@ -14,6 +14,7 @@
 #include "train/speed.h"
 #include "train/step.h"
 #include "train/trainer.h"
+#include "train/tuning.h"
 #include "train/vocabulary.h"
 
 namespace linnet {
@@ -61,6 +62,8 @@ class Trial {
       : options_([&] {
           options.layers = layers;
           options.init.clear();  // whose sizes are in the options by now
+          options.train_only.clear(),
+              options.freeze.clear();  // their patterns may name layers that are not here
           return options;
         }()),
         base_(InUse()),
@@ -334,6 +337,8 @@ void PlanMemory(const Piece& piece, RunPlan& plan) {
 
 RunPlan PlanRun(const TrainOptions& asked) {
   Check(!asked.resume, "--dry-run plans a new run; leave --resume out");
+  Check(!TrainsBesideModel(asked),
+        "--dry-run plans the training of whole models; leave --lora and --tune out");
   TrainOptions options = asked;
   if (options.out.empty()) options.out = "run";  // nothing will be written there
   CheckOptions(options);
@@ -364,6 +369,7 @@ double EstimatePeakBytes(const TrainOptions& asked) {
 }
 
 void CheckMemory(const TrainOptions& asked) {
+  if (TrainsBesideModel(asked)) return;  // which takes little more than running the model
   const TrainOptions options = WithSizes(asked);
   const auto available = static_cast<double>(AvailableMemory());
   if (MostBytes(options, options.layers, options.batch * options.ctx) < available) return;

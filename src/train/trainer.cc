@@ -14,6 +14,7 @@
 #include "train/schedule.h"
 #include "train/step.h"
 #include "train/tensorboard.h"
+#include "train/tuning.h"
 #include "train/vocabulary.h"
 
 namespace linnet {
@@ -150,7 +151,7 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
       observer_(observer),
       vocabulary_(CompleteVocabulary(options_, folder.path())),
       data_(OpenDataset(options_.data, DataOptionsOf(options_, vocabulary_))),
-      weights_(StartingWeights(options_, from == nullptr ? fs::path(options_.init) : from->weights)),
+      weights_(StartingWeights(options_, from == nullptr ? fs::path() : from->weights)),
       optimizer_(weights_, OptimizerOptionsOf(options_, weights_)),
       recovery_(options_.spike),
       state_(weights_.model.NewState(static_cast<int>(options_.batch), State::Mode::kKeepInitial)),
@@ -176,10 +177,12 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
     if (average_) average_->Restore(*Checkpoint::Open(from->average));
     folder.PointAt(*from, counters_.best_step == counters_.step);
   }
-  // Three checkpoints exist while the third replaces the first, and the best weights; weights and two moments
-  // are 12 bytes a parameter, an average 4.
-  const uint64_t checkpoint = average_ ? 16 : 12;
-  folder.CheckSpace((3 * checkpoint + 4) * static_cast<uint64_t>(weights_.model.params->count()));
+  // Three checkpoints exist while the third replaces the first, and the best weights; a moment, a weight and an
+  // average are 4 bytes each.
+  uint64_t moments = 0, weights = 0;
+  for (const Parameter& p : weights_.parameters()) moments += 8 * static_cast<uint64_t>(p.tensor.size());
+  for (const NamedTensor& t : weights_.Contents()) weights += 4 * static_cast<uint64_t>(t.tensor.size());
+  folder.CheckSpace(3 * (moments + (average_ ? 2 : 1) * weights) + weights);
   first_step_ = last_save_step_ = counters_.step;
   seconds_before_ = last_save_seconds_ = counters_.seconds;
 }
@@ -189,6 +192,7 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
 void Run::PinPaths() {
   for (std::string& name : options_.data) name = fs::absolute(name).string();
   const auto pinned = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
+  options_.init = TrainsBesideModel(options_) ? pinned(options_.init).string() : "";
   const bool own = pinned(log_path_) == pinned(folder_.path() / "log.jsonl");
   options_.log = own ? "" : pinned(log_path_).string();
   for (std::string& file : options_.eval_data) file = pinned(file).string();
@@ -330,6 +334,7 @@ std::string Run::Description() const {
        {"log", "tensorboard", "eval-data", "sample-every", "sample-prompt", "sample-tokens"}) {
     settings.erase(key);
   }
+  settings["init"] = fs::path(options_.init).filename().string();
   return settings.dump();
 }
 
@@ -337,9 +342,7 @@ void Run::Save() {
   if (counters_.step == last_save_step_) return;
   CheckpointParts parts;
   parts.step = counters_.step;
-  for (size_t i = 0; i < weights_.parameters().size(); ++i) {
-    parts.weights.push_back({weights_.parameters()[i].name, weights_.values(i)});
-  }
+  parts.weights = weights_.Contents();
   if (average_) parts.average = average_->Values();
   if (!sample_.empty() && recovery_.good()) {
     const double loss = HeldOutSample();
@@ -355,6 +358,7 @@ void Run::Save() {
                             {"training", Description()},
                             {"step", std::to_string(counters_.step)},
                             {"val_loss", number(val_loss_)}};
+  parts.weights_metadata.insert(weights_.metadata.begin(), weights_.metadata.end());
   if (average_) parts.weights_metadata["ema_val_loss"] = number(ema_val_loss_);
   if (!data_->chat_template().empty()) parts.weights_metadata["chat_template"] = data_->chat_template();
   parts.trainer = optimizer_.Moments();

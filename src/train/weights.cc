@@ -1,10 +1,12 @@
 #include "train/weights.h"
 
-#include <functional>
+#include <algorithm>
 #include <optional>
 #include <tuple>
 
+#include "nn/name_patterns.h"
 #include "train/groups.h"
+#include "train/tuning.h"
 
 namespace linnet {
 namespace {
@@ -12,11 +14,15 @@ namespace {
 constexpr Dim kDefaultLayers = 4, kDefaultWidth = 256, kDefaultVocab = 256;
 
 /// `exact` has the same parameters with float32 matrices; it is not asked for where `model` has these itself.
-TrainableModel WithMasters(LoadedModel model, const std::function<LoadedModel()>& exact) {
-  TrainableModel result{std::move(model), {}};
+TrainableModel WithMasters(LoadedModel model, const std::function<LoadedModel()>& exact,
+                           const Chosen& chosen) {
+  TrainableModel result{std::move(model), {}, {}, {}, {}};
   std::optional<LoadedModel> unrounded;
-  for (size_t i = 0; i < result.parameters().size(); ++i) {
-    const Tensor& tensor = result.parameters()[i].tensor;
+  const std::vector<Parameter>& parameters = result.model.params->parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (chosen && !chosen(parameters[i])) continue;
+    result.trainable.push_back(parameters[i]);
+    const Tensor& tensor = parameters[i].tensor;
     tensor.Track();
     if (tensor.dtype() != DType::kF32 && !unrounded) unrounded = exact();
     result.masters.push_back(tensor.dtype() == DType::kF32 ? Tensor()
@@ -30,23 +36,43 @@ void Set(Sizes& sizes, const char* name, int64_t chosen, Dim otherwise) {
   if (value != 0) sizes[name] = value;
 }
 
-/// A model from a file, whose sizes must be those asked for where any are.
+/// The parameters that --train and --freeze leave to be trained.
+Chosen ChosenBy(const TrainOptions& o) {
+  if (o.train_only.empty() && o.freeze.empty()) return {};
+  const auto only =
+      o.train_only.empty() ? std::nullopt : std::optional(NamePatterns("--train", o.train_only));
+  const auto frozen = o.freeze.empty() ? std::nullopt : std::optional(NamePatterns("--freeze", o.freeze));
+  return [only, frozen](const Parameter& p) {
+    return (!only || only->Match(p.name)) && (!frozen || !frozen->Match(p.name));
+  };
+}
+
+/// Throws Error if --train or --freeze name what the model has not, or leave nothing to train.
+TrainableModel CheckedChoice(const TrainOptions& o, TrainableModel weights) {
+  std::vector<std::string> names;
+  for (const Parameter& p : weights.model.params->parameters()) names.push_back(p.name);
+  if (!o.train_only.empty()) NamePatterns("--train", o.train_only).CheckAllMatch(names);
+  if (!o.freeze.empty()) NamePatterns("--freeze", o.freeze).CheckAllMatch(names);
+  Check(!weights.parameters().empty(), "--train and --freeze leave nothing to train; freeze less");
+  return weights;
+}
+
+TrainableModel Fresh(const TrainOptions& o, MatrixType matrices) {
+  return NewTrainable(FindArchitecture(o.arch), FreshSizes(o), static_cast<uint64_t>(o.seed), matrices,
+                      ChosenBy(o));
+}
+
 TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path, MatrixType matrices) {
-  TrainableModel loaded = LoadTrainable(path, matrices);
-  const LoadedModel& model = loaded.model;
-  Check(!o.given.contains("--arch") || model.architecture->name == o.arch,
-        "--arch is {} but {} is {}; leave the flag out", o.arch, path.string(), model.architecture->name);
-  const std::tuple<const char*, const char*, int64_t> asked[] = {{"--layers", "layers", o.layers},
-                                                                 {"--width", "width", o.width},
-                                                                 {"--head-size", "head_size", o.head_size},
-                                                                 {"--ffn", "ffn", o.ffn},
-                                                                 {"--vocab", "vocab", o.vocab}};
-  for (const auto& [flag, name, value] : asked) {
-    const auto size = model.sizes.find(name);  // not every architecture has heads
-    const Dim has = size != model.sizes.end() ? size->second : 0;
-    Check(value == 0 || value == has, "{} is {} but {} has {}; leave the flag out", flag, value,
-          path.string(), has);
+  const auto checkpoint = Checkpoint::Open(path);
+  for (const Checkpoint::Entry& entry : checkpoint->entries()) {
+    Check(
+        !IsQuantized(entry.dtype),
+        "{}: {} is {}, which cannot be trained; train a LoRA on it (--lora 16) or its initial states (--tune "
+        "state), or convert it first: linnet convert {} OUT.safetensors --dtype bf16",
+        path.string(), entry.name, Traits(entry.dtype).name, path.string());
   }
+  TrainableModel loaded = LoadTrainable(path, matrices, ChosenBy(o));
+  CheckAsAsked(o, loaded.model, path);
   return loaded;
 }
 
@@ -62,22 +88,68 @@ Sizes FreshSizes(const TrainOptions& o) {
   return FindArchitecture(o.arch).complete_sizes(sizes);
 }
 
+std::vector<NamedTensor> TrainableModel::Contents(const std::vector<Tensor>& parameter_values) const {
+  std::map<std::string, Tensor> trained;
+  std::vector<NamedTensor> contents;
+  for (size_t i = 0; i < trainable.size(); ++i) {
+    const std::string& name = trainable[i].name;
+    const auto beginning = beginnings.find(name);
+    const Tensor value = beginning == beginnings.end()
+                             ? parameter_values[i]
+                             : WithBeginning(name, parameter_values[i], beginning->second);
+    if (beside_model()) contents.push_back({name, value});
+    trained[name] = value;
+  }
+  if (beside_model()) return contents;
+  for (const Parameter& p : model.params->parameters()) {
+    const auto found = trained.find(p.name);
+    contents.push_back({p.name, found == trained.end() ? p.tensor : found->second});
+  }
+  return contents;
+}
+
+std::vector<NamedTensor> TrainableModel::Contents() const {
+  std::vector<Tensor> all;
+  for (size_t i = 0; i < trainable.size(); ++i) all.push_back(values(i));
+  return Contents(all);
+}
+
 TrainableModel NewTrainable(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
-                            MatrixType matrices) {
-  return WithMasters(NewModel(architecture, sizes, seed, matrices),
-                     [&] { return NewModel(architecture, sizes, seed, MatrixType::kF32); });
+                            MatrixType matrices, const Chosen& chosen) {
+  return WithMasters(
+      NewModel(architecture, sizes, seed, matrices),
+      [&] { return NewModel(architecture, sizes, seed, MatrixType::kF32); }, chosen);
 }
 
-TrainableModel LoadTrainable(const std::filesystem::path& path, MatrixType matrices) {
-  return WithMasters(LoadModel(path, matrices, Access::kWrite),
-                     [&] { return LoadModel(path, MatrixType::kF32, Access::kWrite); });
+TrainableModel LoadTrainable(const std::filesystem::path& path, MatrixType matrices, const Chosen& chosen) {
+  return WithMasters(
+      LoadModel(path, matrices, Access::kWrite),
+      [&] { return LoadModel(path, MatrixType::kF32, Access::kWrite); }, chosen);
 }
 
-TrainableModel StartingWeights(const TrainOptions& options, const std::filesystem::path& file) {
+TrainableModel StartingWeights(const TrainOptions& options, const std::filesystem::path& saved) {
+  if (TrainsBesideModel(options)) return StartTuning(options, saved);
   const MatrixType matrices = options.precision == "bf16" ? MatrixType::kBf16 : MatrixType::kF32;
-  if (!file.empty()) return FromFile(options, file, matrices);
-  return NewTrainable(FindArchitecture(options.arch), FreshSizes(options),
-                      static_cast<uint64_t>(options.seed), matrices);
+  const std::filesystem::path file = saved.empty() ? std::filesystem::path(options.init) : saved;
+  return CheckedChoice(options, file.empty() ? Fresh(options, matrices) : FromFile(options, file, matrices));
+}
+
+void CheckAsAsked(const TrainOptions& o, const LoadedModel& model, const std::filesystem::path& path) {
+  Check(!o.given.contains("--arch") || model.architecture->name == o.arch,
+        "--arch is {} but {} is {}; leave the flag out", o.arch, path.string(), model.architecture->name);
+  const std::tuple<const char*, const char*, int64_t> asked[] = {{"--layers", "layers", o.layers},
+                                                                 {"--width", "width", o.width},
+                                                                 {"--head-size", "head_size", o.head_size},
+                                                                 {"--ffn", "ffn", o.ffn},
+                                                                 {"--vocab", "vocab", o.vocab}};
+  for (const auto& [flag, name, value] : asked) {
+    const auto size = model.sizes.find(name);  // not every architecture has heads
+    const Dim has = size != model.sizes.end() ? size->second : 0;
+    Check(value == 0 || value == has, "{} is {} but {} has {}; leave the flag out", flag, value,
+          path.string(), has);
+  }
+  Check(model.vocab() >= 256, "{}: has a vocabulary of {}, --tokenizer bytes needs 256", path.string(),
+        model.vocab());
 }
 
 void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
