@@ -132,6 +132,7 @@ void PrintScreen(const Json& r) {
 void RunBench(const BenchOptions& options) {
   const bool random = !options.shape.empty();
   Check(random != !options.model.path.empty(), "give either a model file or --shape, as in --shape 0.4B");
+  Check(!random || options.model.loras.empty(), "--lora goes with a model file, not with --shape");
   options.model.ApplyThreads();
   const auto start = std::chrono::steady_clock::now();
   const LoadedModel model = random ? RandomModel(options) : options.model.Load();

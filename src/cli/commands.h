@@ -21,5 +21,6 @@ void AddEval(CLI::App& app);
 void AddEmbed(CLI::App& app);
 void AddPlot(CLI::App& app);
 void AddDemo(CLI::App& app);
+void AddMerge(CLI::App& app);
 
 }  // namespace linnet

@@ -46,6 +46,7 @@ int Run(int argc, char** argv) {
   AddState(app);
   AddTokenize(app);
   AddConvert(app);
+  AddMerge(app);
   AddEval(app);
   AddEmbed(app);
   AddPlot(app);

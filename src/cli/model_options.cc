@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "cli/terminal.h"
+#include "nn/lora.h"
 #include "text/tokenizer_of.h"
 
 namespace linnet {
@@ -31,6 +32,13 @@ void ModelOptions::AddTo(CLI::App& command) {
       .add_option("--context", context,
                   "Tokens that attention remembers, in models that have any (rwkv7b: 4096 if not given)")
       ->check(CLI::Range(Dim{1}, Dim{1} << 24));
+  command
+      .add_option(
+          "--lora", loras,
+          "A LoRA to add to the model, of linnet train --lora or RWKV-PEFT; FILE:0.5 adds half of it. May "
+          "be given several times")
+      ->type_name("FILE[:FACTOR]")
+      ->allow_extra_args(false);
 }
 
 void ModelOptions::ApplyThreads() const {
@@ -47,7 +55,19 @@ void ModelOptions::ApplyThreads() const {
 LoadedModel ModelOptions::Load() const {
   ApplyThreads();
   const Sizes chosen = context > 0 ? Sizes{{"context", context}} : Sizes{};
-  return LoadModel(path, precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored, Access::kRead, chosen);
+  const MatrixType matrices = precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored;
+  LoadedModel model = LoadModel(path, matrices, Access::kRead, chosen);
+  if (!loras.empty()) Adapt(model, ReadAdapters(loras, model));
+  return model;
+}
+
+std::shared_ptr<const Adapters> ReadAdapters(const std::vector<std::string>& loras,
+                                             const LoadedModel& model) {
+  std::vector<LoraChoice> choices;
+  for (const std::string& text : loras) choices.push_back(LoraChoice::Parse(text));
+  const ReadLorasResult result = ReadLoras(choices, model);
+  if (!result.warning.empty()) fmt::print(stderr, "linnet: {}\n", result.warning);
+  return result.adapters;
 }
 
 Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const Tokenizer& tokenizer) {

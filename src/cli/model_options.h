@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "nn/model.h"
 #include "nn/state_file.h"
+#include "ops/adapters.h"
 #include "text/tokenizer.h"
 
 namespace linnet {
@@ -20,15 +22,21 @@ struct ModelOptions {
   std::string tokenizer;  // name or file; empty: the one that belongs to the model
   int threads = 0;        // 0: one a physical core
   Dim context = 0;        // tokens that attention remembers; 0: as many as the architecture does by itself
+  std::vector<std::string> loras;  // FILE or FILE:FACTOR
 
   void AddTo(CLI::App& command);
   /// Sets the threads; says so on stderr if there are fewer cores than were asked for.
   void ApplyThreads() const;
-  /// Sets the threads and loads the model.
+  /// Sets the threads and loads the model, with its LoRAs. Says on stderr what the user should know about
+  /// them.
   LoadedModel Load() const;
   /// The tokenizer asked for, or else the model's own.
   std::unique_ptr<Tokenizer> OpenTokenizer(const LoadedModel& model) const;
 };
+
+/// The adapters of LoRAs (FILE or FILE:FACTOR) to a model. Says on stderr what the user should know about
+/// them.
+std::shared_ptr<const Adapters> ReadAdapters(const std::vector<std::string>& loras, const LoadedModel& model);
 
 /// The state in a file, to go on from (--state-in). Says on stderr what the user should know about it.
 Snapshot ReadStateIn(const std::string& path, const LoadedModel& model, const Tokenizer& tokenizer);

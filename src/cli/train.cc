@@ -59,6 +59,7 @@ class TrainDisplay : public TrainObserver {
     steps_ = run.steps;
     line_.Print(fmt::format("model     {}, {} of width {}, {} parameters", model.architecture->title,
                             Count(o.layers, "layer"), o.width, WithCommas(model.params->count())));
+    PrintWhatIsTrained(*run.weights);
     line_.Print(
         fmt::format("data      {} {} to learn from, {} held out", WithCommas(run.data->training_tokens()),
                     o.tokenizer == "bytes" ? "bytes" : "tokens", WithCommas(run.data->held_out_tokens())));
@@ -110,6 +111,16 @@ class TrainDisplay : public TrainObserver {
   }
 
  private:
+  /// Where that is not all of the model.
+  void PrintWhatIsTrained(const TrainableModel& weights) {
+    Dim count = 0;
+    for (const Parameter& p : weights.parameters()) count += p.tensor.size();
+    if (!weights.beside_model() && count == weights.model.params->count()) return;
+    line_.Print(fmt::format("trained   {} parameters in {} tensors; the model's {} stay as they are",
+                            WithCommas(count), weights.parameters().size(),
+                            weights.beside_model() ? "own" : "others"));
+  }
+
   ProgressLine line_;
   double peak_ = 1, flops_per_token_ = 0, tokens_per_step_ = 0, seconds_ = 0;
   int64_t steps_ = 0;
@@ -216,7 +227,9 @@ void AddTrain(CLI::App& app) {
   command->footer(
       "Example:\n"
       "  linnet train --data book.txt --layers 5 --width 256 --minutes 10 --precision bf16 --out run --plot\n"
-      "  linnet generate run/model.safetensors -p \"Once upon\" -n 200");
+      "  linnet generate run/model.safetensors -p \"Once upon\" -n 200\n"
+      "  linnet train --init model.gguf --lora 16 --data notes.txt --steps 500 --lr 1e-3 --out tuned\n"
+      "  linnet chat model.gguf --lora tuned/model.safetensors");
   command->callback([command, train] {
     if (!train->config.empty()) ReadConfig(*command, train->config);
     VisitSettings([&](const Setting& setting, auto) {
