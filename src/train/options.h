@@ -164,6 +164,23 @@ void VisitTuningSettings(const Visit& visit) {
         &O::freeze);
 }
 
+/// VisitSettings for those of watching a run.
+template <class Visit>
+void VisitWatchingSettings(const Visit& visit) {
+  using enum OnResume;
+  using O = TrainOptions;
+  visit(Setting{"--tensorboard", "Folder for TensorBoard's event files", kAdopt}, &O::tensorboard);
+  visit(Setting{"--eval-data", "Files to measure the loss on, too, whenever the held-out loss is measured",
+                kAdopt},
+        &O::eval_data);
+  visit(Setting{"--sample-every",
+                "Steps between samples of what the model writes, in the log and on the screen; 0 for none",
+                kAdopt, 0, 1e15},
+        &O::sample_every);
+  visit(Setting{"--sample-prompt", "What the samples go on from [a line feed]", kAdopt}, &O::sample_prompt);
+  visit(Setting{"--sample-tokens", "Tokens of a sample", kAdopt, 1, 1 << 20}, &O::sample_tokens);
+}
+
 /// Calls visit(setting, member pointer) for every setting.
 template <class Visit>
 void VisitSettings(const Visit& visit) {
@@ -244,16 +261,7 @@ void VisitSettings(const Visit& visit) {
   VisitTuningSettings(visit);
   visit(Setting{"--over-memory", "Start even if the memory that there is will not suffice", kForget},
         &O::over_memory);
-  visit(Setting{"--tensorboard", "Folder for TensorBoard's event files", kAdopt}, &O::tensorboard);
-  visit(Setting{"--eval-data", "Files to measure the loss on, too, whenever the held-out loss is measured",
-                kAdopt},
-        &O::eval_data);
-  visit(Setting{"--sample-every",
-                "Steps between samples of what the model writes, in the log and on the screen; 0 for none",
-                kAdopt, 0, 1e15},
-        &O::sample_every);
-  visit(Setting{"--sample-prompt", "What the samples go on from [a line feed]", kAdopt}, &O::sample_prompt);
-  visit(Setting{"--sample-tokens", "Tokens of a sample", kAdopt, 1, 1 << 20}, &O::sample_tokens);
+  VisitWatchingSettings(visit);
 }
 
 /// Steps or seconds between checkpoints; 0 and 0 for never.
