@@ -58,7 +58,8 @@ TrainableModel RandomModel(const Options& o, DType type) {
   const Architecture& architecture = FindArchitecture(o.arch);
   const Sizes sizes =
       architecture.complete_sizes({{"layers", o["layers"]}, {"width", o["width"]}, {"vocab", o["vocab"]}});
-  TrainableModel result{NewModel(architecture, sizes, RandomMatrices{type}), {}};
+  TrainableModel result{NewModel(architecture, sizes, RandomMatrices{type}), {}, {}, {}, {}};
+  result.trainable = result.model.params->parameters();
   for (const Parameter& p : result.parameters()) {
     p.tensor.Track();
     result.masters.push_back(p.tensor.dtype() == DType::kF32 ? Tensor() : Tensor::Empty(p.tensor.shape()));

@@ -32,11 +32,11 @@ void WeightAverage::Update(int64_t updates) {
 }
 
 std::vector<NamedTensor> WeightAverage::Values() const {
-  std::vector<NamedTensor> values;
+  std::vector<Tensor> values;
   for (size_t i = 0; i < average_.size(); ++i) {
-    values.push_back({weights_->parameters()[i].name, average_[i] ? average_[i] : weights_->values(i)});
+    values.push_back(average_[i] ? average_[i] : weights_->values(i));
   }
-  return values;
+  return weights_->Contents(values);
 }
 
 void WeightAverage::Restore(const Checkpoint& checkpoint) {

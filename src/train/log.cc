@@ -23,7 +23,7 @@ double Number(const json& value) {
 std::optional<StepRecord> Parse(const std::string& line) {
   const json object = json::parse(line, nullptr, false);
   if (!object.is_object()) return std::nullopt;
-  for (const char* key : {"step", "loss", "bits_per_byte", "val_loss", "lr", "grad_norm", "tokens_per_s",
+  for (const char* key : {"step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_s",
                           "seconds", "skipped"}) {
     if (!object.contains(key)) return std::nullopt;
   }
@@ -36,7 +36,8 @@ std::optional<StepRecord> Parse(const std::string& line) {
                     .tokens_per_s = Number(object["tokens_per_s"]),
                     .seconds = Number(object["seconds"]),
                     .skipped = object["skipped"],
-                    .tokens_are_bytes = !object["loss"].is_number() || object["bits_per_byte"].is_number()};
+                    .tokens_are_bytes = !object.contains("bits_per_byte") || !object["loss"].is_number() ||
+                                        object["bits_per_byte"].is_number()};
   if (object["val_loss"].is_number()) record.val_loss = object["val_loss"].get<double>();
   if (const auto found = object.find("eval_loss"); found != object.end() && found->is_number()) {
     record.eval_loss = found->get<double>();

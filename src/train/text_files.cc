@@ -17,6 +17,8 @@ TextFiles::TextFiles(const std::vector<std::string>& files, const DataOptions& o
     Check(options.val_fraction == 1 || training > ctx,
           "{}: has {} bytes to learn from, a sample takes {}; give a longer file or --ctx {} or less", name,
           training, ctx + 1, std::max<int64_t>(1, training - 1));
+    Check(options.val_fraction < 1 || bytes > ctx,
+          "{}: has {} bytes, a sample takes {}; give a longer file or a smaller --ctx", name, bytes, ctx + 1);
     Check(options.val_fraction == 0 || held_out > ctx,
           "{}: the held-out part has {} bytes, a sample takes {}; give a longer file, a larger "
           "--val-fraction (0 for "

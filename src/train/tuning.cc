@@ -187,6 +187,8 @@ void CheckTuningOptions(const TrainOptions& o) {
   const bool beside = TrainsBesideModel(o), chosen = !o.freeze.empty() || !o.train_only.empty();
   Check(o.lora == 0 || o.tune == "full",
         "--lora trains adapters and --tune state initial states, files of two kinds; leave one of them out");
+  Check(!beside || o.ema == 0,
+        "--ema averages a model's own weights; leave it out with --lora and --tune state");
   Check(o.tune != "state" || o.chunk == 0,
         "--chunk carries states from chunk to chunk, and --tune state begins every pass with the states that "
         "it "

@@ -148,8 +148,6 @@ void CheckAsAsked(const TrainOptions& o, const LoadedModel& model, const std::fi
     Check(value == 0 || value == has, "{} is {} but {} has {}; leave the flag out", flag, value,
           path.string(), has);
   }
-  Check(model.vocab() >= 256, "{}: has a vocabulary of {}, --tokenizer bytes needs 256", path.string(),
-        model.vocab());
 }
 
 void CompleteOptions(TrainOptions& options, const LoadedModel& model) {

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 class Sharded : public testing::Test {
  protected:
   Sharded() { fs::create_directories(folder_); }
-  ~Sharded() override { fs::remove_all(folder_); }
+  ~Sharded() override { fs::remove_all(folder_.parent_path()); }
 
   void Write(const std::string& name, const std::string& text) const { WriteFile(folder_ / name, text); }
   void Index(const std::string& map) const {
@@ -29,7 +29,7 @@ class Sharded : public testing::Test {
   }
 
   // A folder of its own, as tests run side by side.
-  const fs::path folder_ = fs::path(testing::TempDir()) / ("linnet-sharded-" + std::to_string(getpid()));
+  const fs::path folder_ = fs::path(testing::TempDir()) / ("linnet-" + std::to_string(getpid())) / "sharded";
   const std::string a_ = Safetensors({{"a", {{2}, {1, 2}}}}),
                     b_ = Safetensors({{"b", {{1}, {3}}}, {"c", {{1}, {4}}}});
 };
