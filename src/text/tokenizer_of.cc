@@ -30,8 +30,10 @@ constexpr KnownFile kKnownFiles[] = {
 constexpr const char* kBytes = "bytes";
 
 /// Whether a model with `rows` of embedding may use a tokenizer with `ids`: the rest is padding, in a small
-/// vocabulary up to a multiple of 64.
-bool Fits(int64_t ids, int64_t rows) { return ids <= rows && rows - ids <= std::max<int64_t>(rows / 16, 63); }
+/// vocabulary to the next multiple of 64.
+bool Fits(int64_t ids, int64_t rows) {
+  return ids <= rows && (rows - ids <= rows / 16 || rows == (ids + 63) / 64 * 64);
+}
 
 bool IsFile(const fs::path& path) {
   std::error_code error;  // a folder that cannot be read holds nothing for us
