@@ -1,6 +1,7 @@
 // linnet train: the options, the progress line and the curve of a training run.
 #include <algorithm>
 #include <csignal>
+#include <initializer_list>
 #include <memory>
 
 #include "base/file.h"
@@ -12,6 +13,7 @@
 #include "infer/generator.h"
 #include "text/tokenizer_of.h"
 #include "text/utf8.h"
+#include "train/comm.h"
 #include "train/data.h"
 #include "train/speed.h"
 #include "train/trainer.h"
@@ -23,14 +25,11 @@ namespace {
 volatile std::sig_atomic_t stop_signal = 0;
 
 /// The first Ctrl-C asks for a checkpoint; the second finds the usual effect restored and ends the program.
-void StopOnSignals() {
+void StopOn(std::initializer_list<int> signals) {
   struct sigaction action {};
   action.sa_handler = [](int signal) { stop_signal = signal; };
   action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  // A file that may not grow any more is an error of its writer, which says so, as a full disk is.
-  std::signal(SIGXFSZ, SIG_IGN);
+  for (int signal : signals) sigaction(signal, &action, nullptr);
 }
 
 /// "1 layer", "2 layers"
@@ -144,12 +143,56 @@ Chart LossChart(const std::vector<StepRecord>& records) {
   return chart;
 }
 
+/// What processes beside the first watch with: the first one speaks for all.
+class StopWatcher : public TrainObserver {
+ public:
+  bool StopRequested() override { return stop_signal != 0; }
+};
+
+[[noreturn]] void EndAtOnce(const std::string& message) {
+  fmt::print(stderr, "linnet: {}\n", message);
+  std::fflush(nullptr);
+  std::_Exit(1);  // the other processes wait for this one: mpirun ends them when it is gone
+}
+
+/// Training as one of several processes. What goes wrong is said once: by the first where all know of it, by
+/// those who live where one is lost, and else by the one where it happened.
+TrainResult TrainTogether(const TrainOptions& options, TrainObserver& observer, Communicator& others) {
+  try {
+    return Train(options, observer, others);
+  } catch (const CommonError& error) {
+    if (others.rank() == 0) throw;
+    throw CLI::RuntimeError(1);
+  } catch (const LostProcess& lost) {
+    if (!lost.speaks) std::_Exit(1);
+    EndAtOnce(
+        fmt::format("{}; go on from its last checkpoint, with as many processes as you like: mpirun -np "
+                    "N linnet train --resume --out {}",
+                    lost.what(), options.out));
+  } catch (const std::exception& error) {
+    EndAtOnce(fmt::format("process {} of {}: {}", others.rank(), others.size(), error.what()));
+  }
+}
+
+TrainResult TrainAs(const TrainOptions& options, Communicator* others) {
+  if (others != nullptr && others->rank() > 0) {
+    StopWatcher watcher;
+    return TrainTogether(options, watcher, *others);
+  }
+  TrainDisplay display;
+  return others == nullptr ? Train(options, display) : TrainTogether(options, display, *others);
+}
+
 void RunTraining(const TrainOptions& options, bool plot) {
-  StopOnSignals();
-  TrainResult result;
-  {
-    TrainDisplay display;
-    result = Train(options, display);
+  StopOn({SIGINT, SIGTERM});
+  // A file that may not grow any more is an error of its writer, which says so, as a full disk is.
+  std::signal(SIGXFSZ, SIG_IGN);
+  const std::unique_ptr<Communicator> others = Connect();
+  if (others) StopOn({SIGUSR1});  // which mpirun hands on without killing who takes his time
+  const TrainResult result = TrainAs(options, others.get());
+  if (others && others->rank() > 0) {
+    if (result.interrupted) throw CLI::RuntimeError(130);
+    return;
   }
   const std::vector<StepRecord> records = ReadLog(result.log);
   const Chart chart = LossChart(records);

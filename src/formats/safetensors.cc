@@ -339,16 +339,20 @@ void WriteSafetensors(const std::filesystem::path& path, const Contents& content
   file.Commit();
 }
 
-void WriteSafetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+Contents ContentsOf(std::vector<NamedTensor> tensors, const std::map<std::string, std::string>& metadata) {
   Contents contents;
   for (const auto& [name, tensor] : tensors) {
-    Check(static_cast<bool>(tensor), "{}: cannot be written: the tensor {} is null", path.string(), name);
+    Check(static_cast<bool>(tensor), "[safetensors] the tensor {} is null", name);
     contents.entries.push_back({name, tensor.shape(), tensor.dtype()});
   }
-  contents.load = [&](size_t i) { return tensors[i].tensor; };
+  contents.load = [tensors = std::move(tensors)](size_t i) { return tensors[i].tensor; };
   contents.metadata = metadata;
-  WriteSafetensors(path, contents);
+  return contents;
+}
+
+void WriteSafetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  WriteSafetensors(path, ContentsOf(tensors, metadata));
 }
 
 }  // namespace linnet

@@ -24,7 +24,10 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-/// The same for tensors that are all in memory.
+/// Tensors that are all in memory.
+Contents ContentsOf(std::vector<NamedTensor> tensors, const std::map<std::string, std::string>& metadata);
+
+/// Writes those.
 void WriteSafetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                       const std::map<std::string, std::string>& metadata);
 

@@ -8,6 +8,7 @@ namespace {
 
 thread_local Tape* current = nullptr;
 thread_local int pauses = 0;  // of tapes in scope
+thread_local std::function<void()> after_each_step;
 
 }  // namespace
 
@@ -38,11 +39,17 @@ void Tape::Backward(const Tensor& loss, float seed) {
 void Tape::Backward() {
   TapePause pause;
   while (!steps_.empty()) {
-    std::function<void()> step = std::move(steps_.back());
-    steps_.pop_back();
-    step();
+    {
+      const std::function<void()> step = std::move(steps_.back());
+      steps_.pop_back();
+      step();
+    }
+    if (after_each_step) after_each_step();
   }
 }
+
+AfterEachStep::AfterEachStep(std::function<void()> body) { after_each_step = std::move(body); }
+AfterEachStep::~AfterEachStep() { after_each_step = nullptr; }
 
 void Accumulate(const GradientPtr& gradient, Tensor contribution) {
   if (!gradient) return;

@@ -60,6 +60,17 @@ class TapePause {
   Tape* paused_;
 };
 
+/// While in scope, `body` is called after each step of this thread's Backward, those of recomputed blocks
+/// included, when what the step held is freed. A tensor that no step holds any more gets no gradient any
+/// more.
+class AfterEachStep {
+ public:
+  explicit AfterEachStep(std::function<void()> body);
+  ~AfterEachStep();
+  AfterEachStep(const AfterEachStep&) = delete;
+  AfterEachStep& operator=(const AfterEachStep&) = delete;
+};
+
 /// gradient += `contribution`, which becomes the gradient itself if it is the first. Does nothing if
 /// `gradient` is null.
 void Accumulate(const GradientPtr& gradient, Tensor contribution);

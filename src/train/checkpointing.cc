@@ -33,7 +33,13 @@ std::optional<int64_t> StepOf(const std::string& name) {
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
+RunFolder::RunFolder(fs::path path, Access access) : path_(std::move(path)) {
+  if (access == Access::kRead) {
+    Check(fs::is_directory(path_),
+          "{}: is not there for this process; all need the same --out, on a disk that they share",
+          path_.string());
+    return;
+  }
   std::error_code error;
   created_ = fs::create_directories(path_, error);
   Check(fs::is_directory(path_), "{}: the folder for checkpoints cannot be made: {}; give another --out",
@@ -51,6 +57,7 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
 }
 
 RunFolder::~RunFolder() {
+  if (lock_ < 0) return;
   // A run that was refused leaves no folder behind.
   std::error_code error;
   if (created_ && std::distance(fs::directory_iterator(path_, error), {}) == 1) {
@@ -123,9 +130,9 @@ void RunFolder::Remove(const CheckpointFiles& files) const {
 CheckpointFiles RunFolder::Save(const CheckpointParts& parts) {
   const CheckpointFiles files = FilesOf(parts.step);
   const bool averaged = !parts.average.empty();
-  WriteSafetensors(files.trainer, parts.trainer, parts.trainer_metadata);
-  if (averaged) WriteSafetensors(files.average, parts.average, parts.weights_metadata);
-  WriteSafetensors(files.weights, parts.weights, parts.weights_metadata);
+  WriteSafetensors(files.trainer, parts.trainer);
+  if (averaged) WriteSafetensors(files.average, parts.average, parts.weights.metadata);
+  WriteSafetensors(files.weights, parts.weights);
 
   PointAt(files, parts.best);
   const std::vector<CheckpointFiles> all = Checkpoints();

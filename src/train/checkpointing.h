@@ -29,20 +29,25 @@ struct CheckpointFiles {
   std::filesystem::path weights, trainer, average;  // average: whether or not there is one
 };
 
-/// What goes into a checkpoint. Tensors share memory with the run.
+/// What goes into a checkpoint. Weights and the trainer's part may lie elsewhere: they are loaded as they are
+/// written, the trainer's first.
 struct CheckpointParts {
-  using Strings = std::map<std::string, std::string>;
   int64_t step = 0;
-  std::vector<NamedTensor> weights, trainer, average;  // average: may be empty
-  Strings weights_metadata, trainer_metadata;          // the average has that of the weights
-  bool best = false;                                   // of all so far; of its average, where there is one
+  Contents weights, trainer;
+  std::vector<NamedTensor> average;  // may be empty; its metadata are those of the weights
+  bool best = false;                 // of all so far; of its average, where there is one
 };
 
 class RunFolder {
  public:
+  enum class Access {
+    kWrite,
+    kRead,  // beside the process of the same run that writes: only Checkpoints() may be called
+  };
   /// Creates the folder and locks it for the lifetime of the object; sweeps up what a killed run left
-  /// half-written. Throws Error if it cannot be written to or another run has it locked.
-  explicit RunFolder(std::filesystem::path path);
+  /// half-written. Throws Error if it cannot be written to or another run has it locked. With kRead it does
+  /// none of these, and throws Error if there is no such folder.
+  explicit RunFolder(std::filesystem::path path, Access access = Access::kWrite);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

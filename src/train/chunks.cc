@@ -89,9 +89,10 @@ std::vector<Samples> CutSamples(const Samples& samples, int64_t tokens) {
 }
 
 double ForwardBackwardInChunks(const LoadedModel& model, const Samples& samples, const State& state,
-                               double l2_wrap, const Chunking& chunking, double weight) {
+                               double l2_wrap, const Chunking& chunking, Dim counted, double weight) {
   const auto pass = chunking.truncated ? Truncated : Exact;
-  return pass(model, CutSamples(samples, chunking.tokens), state, l2_wrap, Counted(samples), weight);
+  return pass(model, CutSamples(samples, chunking.tokens), state, l2_wrap,
+              counted > 0 ? counted : Counted(samples), weight);
 }
 
 double LossInChunks(const LoadedModel& model, const Samples& samples, const State& first, int64_t tokens) {

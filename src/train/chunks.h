@@ -27,9 +27,9 @@ struct Chunking {
 std::vector<Samples> CutSamples(const Samples& samples, int64_t tokens);
 
 /// As ForwardBackward (train/step.h), a chunk at a time. If the state's initial values are tracked, their
-/// gradients are added to, too.
+/// gradients are added to, too. `counted` as there; 0 for the targets of the samples.
 double ForwardBackwardInChunks(const LoadedModel& model, const Samples& samples, const State& state,
-                               double l2_wrap, const Chunking& chunking, double weight = 1);
+                               double l2_wrap, const Chunking& chunking, Dim counted = 0, double weight = 1);
 
 /// Mean loss in nats, without gradients; `tokens` may be 0 for samples as a whole.
 double LossInChunks(const LoadedModel& model, const Samples& samples, const State& state, int64_t tokens);

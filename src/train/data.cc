@@ -18,6 +18,12 @@ bool IsBinidx(const std::string& name) {
   return fs::exists(BinidxPaths(path).index) && (path.extension() == ".bin" || !fs::exists(path));
 }
 
+/// The part that a sequence goes to, by its middle.
+int64_t PartOf(const Batch& whole, int sequence, int parts) {
+  const int64_t middle = (whole.start[sequence] + whole.start[sequence + 1]) / 2;
+  return middle * parts / whole.start.back();
+}
+
 }  // namespace
 
 int64_t CountTargets(const Samples& samples) {
@@ -29,12 +35,19 @@ Samples Share(const Samples& samples, int part, int parts) {
   Samples share;
   share.batch.recompute = whole.recompute;
   for (int s = 0; s < whole.sequences(); ++s) {
+    if (PartOf(whole, s, parts) != part) continue;
     const int64_t begin = whole.start[s], end = whole.start[s + 1];
-    if ((begin + end) / 2 * parts / whole.start.back() != part) continue;
     share.batch.Append({whole.tokens.begin() + begin, whole.tokens.begin() + end}, share.batch.sequences());
     share.targets.insert(share.targets.end(), samples.targets.begin() + begin, samples.targets.begin() + end);
   }
   return share;
+}
+
+int64_t ShareBegins(const Samples& samples, int part, int parts) {
+  const Batch& whole = samples.batch;
+  int first = 0;
+  while (first < whole.sequences() && PartOf(whole, first, parts) < part) ++first;
+  return whole.start[first];
 }
 
 std::unique_ptr<Dataset> OpenDataset(const std::vector<std::string>& names, const DataOptions& options) {

@@ -30,6 +30,8 @@ int64_t CountTargets(const Samples& samples);
 /// Part `part` of `parts` of a pass, for several processes that share it: whole sequences, dealt out so that
 /// parts have about as many tokens each and all of them together are the pass, in order. May be empty.
 Samples Share(const Samples& samples, int part, int parts);
+/// The row of the pass with which that part begins.
+int64_t ShareBegins(const Samples& samples, int part, int parts);
 
 /// Where packed documents go on. Other sources need only the step's number.
 struct DataPosition {
@@ -64,6 +66,8 @@ class Dataset {
     int64_t bytes;
     bool operator==(const File&) const = default;
   };
+  /// Whether all sequences of the passes that Draw returns have `ctx` tokens.
+  virtual bool equal_sequences() const = 0;
   virtual std::vector<File> files() const = 0;
   virtual int64_t training_tokens() const = 0;
   virtual int64_t held_out_tokens() const = 0;

@@ -18,7 +18,10 @@ struct OptimizerOptions {
 class Optimizer {
  public:
   /// Works on the parameters of `weights`, which must outlive it. The moments begin at 0.
-  Optimizer(const TrainableModel& weights, const OptimizerOptions& options);
+  Optimizer(const TrainableModel& weights, const OptimizerOptions& options)
+      : Optimizer(weights.trained(), options) {}
+  /// The same for any tensors, such as the share of one of several processes.
+  Optimizer(std::vector<Trained> tensors, const OptimizerOptions& options);
 
   /// Norm of all gradients together; not finite if any element is not. Parameters that got none do not count.
   double GradientNorm() const;
@@ -28,13 +31,14 @@ class Optimizer {
 
   /// Number of updates so far.
   int64_t updates() const { return updates_; }
-  /// The moments as m.NAME and v.NAME, for the checkpoint. They share the optimizer's memory.
+  const std::vector<Trained>& tensors() const { return tensors_; }
+  /// The moments as m.NAME and v.NAME, for the checkpoint: two a tensor. They share the optimizer's memory.
   std::vector<NamedTensor> Moments() const;
   /// Goes on from such moments. Throws Error, naming the tensor, if one is missing or does not fit.
   void Restore(const Checkpoint& checkpoint, int64_t updates);
 
  private:
-  const TrainableModel* weights_;
+  std::vector<Trained> tensors_;
   OptimizerOptions options_;
   std::vector<Tensor> m_, v_;
   int64_t updates_ = 0;

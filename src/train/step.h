@@ -11,6 +11,8 @@
 
 namespace linnet {
 
+class DataParallel;
+
 /// Forward and backward pass over one batch whose sequences begin at the zero state. Adds to the parameters'
 /// gradients, times `weight`, and returns the mean loss in nats over the targets that are to be learnt.
 /// `state` has a slot for each sequence and is in mode kKeepInitial. `counted` is for samples that are a part
@@ -35,9 +37,12 @@ struct StepOutcome {
   bool skipped = false;      // one of the two is not finite or beyond its limit: the weights were left alone
 };
 
-/// One update from the mean gradient over the targets of all `batches`.
+/// One update from the mean gradient over the targets of all `batches`. With `parallel`, which then holds the
+/// tensors of the optimizer, all processes call it with the same batches and learn from their shares of them
+/// (train/data.h), and the outcome is that of all.
 StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<const Samples> batches,
-                      const State& state, double lr, const StepOptions& options);
+                      const State& state, double lr, const StepOptions& options,
+                      DataParallel* parallel = nullptr);
 
 /// Mean loss in nats, without gradients, `chunk` tokens of each sample at a time (0: samples as a whole).
 double MeanLoss(const LoadedModel& model, std::span<const Samples> batches, const State& state,

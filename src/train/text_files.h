@@ -19,6 +19,7 @@ class TextFiles : public Dataset {
   std::vector<Samples> Draw(int64_t step, DataPosition& position) const override;
   /// Samples that do not overlap.
   std::vector<Samples> HeldOut(int64_t max_tokens) const override;
+  bool equal_sequences() const override { return true; }
   std::vector<File> files() const override;
   int64_t training_tokens() const override;
   int64_t held_out_tokens() const override;

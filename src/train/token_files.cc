@@ -125,6 +125,7 @@ class PackedDocuments : public TokenFiles {
     }
     return passes;
   }
+  bool equal_sequences() const override { return false; }
 
  private:
   using Order = Permutation;
@@ -161,6 +162,7 @@ class TokenStream : public TokenFiles {
     }
     return passes;
   }
+  bool equal_sequences() const override { return true; }
 
  private:
   SampleOrder order_;

@@ -7,6 +7,8 @@
 
 #include "base/parallel.h"
 #include "train/checkpointing.h"
+#include "train/counters.h"
+#include "train/data_parallel.h"
 #include "train/ema.h"
 #include "train/identity.h"
 #include "train/plan.h"
@@ -23,52 +25,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
+using Strings = std::map<std::string, std::string>;
 
-
-/// Where a run stands, beside weights and moments.
-struct Counters {
-  int64_t step = 0;     // the next one
-  DataPosition data;    // where it goes on
-  int64_t updates = 0;  // steps that were not skipped
-  double seconds = 0;
-  int threads = 0;         // that computed the last step
-  int64_t best_step = -1;  // of the checkpoint with the lowest held-out loss, and that loss
-  std::optional<double> best_loss;
-};
-
-std::string ToJson(const Counters& c) {
-  return json{{"step", c.step},           {"data", {c.data.epoch, c.data.document, c.data.token}},
-              {"updates", c.updates},
-              {"seconds", c.seconds},     {"threads", c.threads},
-              {"best_step", c.best_step}, {"best_loss", c.best_loss ? json(*c.best_loss) : json(nullptr)}}
-      .dump();
-}
-
-const std::string& Metadata(const Checkpoint& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  Check(found != file.metadata().end(), "{}: is not the trainer's part of a checkpoint: it has no '{}'",
-        file.path().string(), key);
-  return found->second;
-}
-
-Counters ReadCounters(const Checkpoint& trainer) {
-  try {
-    const json saved = json::parse(Metadata(trainer, "counters"));
-    const json data = saved.value("data", json{0, 0, 0});  // checkpoints of old have none
-    Counters counters{saved.at("step"),
-                      {data.at(0), data.at(1), data.at(2)},
-                      saved.at("updates"),
-                      saved.at("seconds"),
-                      saved.value("threads", 0),
-                      saved.value("best_step", int64_t{-1}),
-                      std::nullopt};
-    if (saved.contains("best_loss") && saved["best_loss"].is_number())
-      counters.best_loss = saved["best_loss"];
-    return counters;
-  } catch (const json::exception&) {
-    Fail("{}: the counters of its run cannot be read", trainer.path().string());
-  }
-}
+constexpr const char* kProcesses = "processes";  // in the metadata of the trainer's part
 
 /// What a checkpoint's run knew of bad steps; nothing in those of earlier versions.
 void ReadRecovery(const Checkpoint& trainer, Recovery& recovery) {
@@ -90,10 +49,44 @@ struct Return {
   std::string why;
 };
 
+std::vector<Trained> TrainedHere(TrainableModel& weights, Communicator& others,
+                                 std::optional<DataParallel>& parallel) {
+  if (others.size() == 1) return weights.trained();
+  return parallel.emplace(others, weights).share();
+}
+
+/// The data, checked to be shareable among the processes.
+std::unique_ptr<Dataset> OpenShared(const TrainOptions& o, const Vocabulary& vocabulary,
+                                    const Communicator& others) {
+  auto data = OpenDataset(o.data, DataOptionsOf(o, vocabulary));
+  const int n = others.size();
+  if (n == 1) return data;
+  Check(n == 1 || (!TrainsBesideModel(o) && o.freeze.empty() && o.train_only.empty()),
+        "--lora, --tune state, --freeze and --train are for a single process: {} were started by mpirun; start "
+        "one, or train all of the model",
+        n);
+  Check(
+      o.ema == 0,
+      "--ema averages weights that {} processes have in shares, which they cannot; leave it out, or train in "
+      "one process, without mpirun",
+      n);
+  Check(
+      !data->equal_sequences() || o.batch % n == 0,
+      "--batch {} is the total over all processes and does not divide by the {} that mpirun started; give a "
+      "multiple of {}, or another number of processes",
+      o.batch, n, n);
+  Check(o.batch >= n,
+        "--batch {} is the total over all processes, and too small for the {} that mpirun started: packed "
+        "documents are shared as whole sequences; give at least {}, or start fewer processes",
+        o.batch, n, n);
+  return data;
+}
+
 class Run {
  public:
   /// `from` is the checkpoint to go on with, or null.
-  Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer);
+  Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer,
+      Communicator& others);
   /// Says that this run goes on for one that had to return to its checkpoint.
   void ReturnedFrom(const Return& before);
   /// Trains to the end, or until the run has to return to a checkpoint, which leaves the result empty.
@@ -106,24 +99,32 @@ class Run {
   double Fraction() const;
   bool Finished() const;
   bool SaveDue() const;
-  double Elapsed() const;
+  double Elapsed() const { return now_; }
+  void Tick();
+  void SetThreadsOfProcess() const;
   StepRecord Step();
-  void WarnOfThreads();
+  void WarnOfOtherSums();
+  void OpenLogs();
   void Measure(StepRecord& record, bool last);
   void MeasureHeldOut(StepRecord& record, bool last);
-  double Loss(const std::vector<Samples>& samples) const;
+  double Loss(const std::vector<Samples>& passes) const;
   double HeldOutSample();
   double LearningRateNow() const;
   Progress ProgressNow() const;
   void Save();
+  void SaveTogether(CheckpointParts& parts);
+  Strings WeightsMetadata() const;
+  Strings TrainerMetadata() const;
   std::string Description() const;
 
   TrainOptions options_;
   RunFolder& folder_;
   TrainObserver& observer_;
+  Communicator& others_;
   Vocabulary vocabulary_;
   std::unique_ptr<Dataset> data_;
   TrainableModel weights_;
+  std::optional<DataParallel> parallel_;  // where there are other processes
   Optimizer optimizer_;
   std::optional<WeightAverage> average_;
   Recovery recovery_;
@@ -139,25 +140,30 @@ class Run {
   std::optional<Return> returned_;
   std::string why_;  // the last bad step was bad
   int64_t first_step_ = 0, last_save_step_ = 0;
+  std::string processes_before_;  // of a resumed run: that saved the checkpoint
   double seconds_before_ = 0, last_save_seconds_ = 0;
-  Clock::time_point start_;
+  Clock::time_point start_ = Clock::now();
+  double now_ = 0;  // seconds of the run, by the clock of the first process
   std::optional<double> val_loss_, ema_val_loss_;
   std::optional<double> sample_loss_;  // held out, of the present weights or their average
 };
 
-Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer)
+Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer,
+         Communicator& others)
     : options_(std::move(options)),
       folder_(folder),
       observer_(observer),
+      others_(others),
       vocabulary_(CompleteVocabulary(options_, folder.path())),
-      data_(OpenDataset(options_.data, DataOptionsOf(options_, vocabulary_))),
+      data_(OpenShared(options_, vocabulary_, others)),
       weights_(StartingWeights(options_, from == nullptr ? fs::path() : from->weights)),
-      optimizer_(weights_, OptimizerOptionsOf(options_, weights_)),
+      optimizer_(TrainedHere(weights_, others, parallel_), OptimizerOptionsOf(options_, weights_)),
       recovery_(options_.spike),
       state_(weights_.model.NewState(static_cast<int>(options_.batch), State::Mode::kKeepInitial)),
       sample_(data_->HeldOut(SampleTokens(options_))),
       held_out_(data_->HeldOut(kFinalTokens)),
-      eval_sample_(EvaluationSamples(options_.eval_data, DataOptionsOf(options_, vocabulary_), SampleTokens(options_))),
+      eval_sample_(EvaluationSamples(options_.eval_data, DataOptionsOf(options_, vocabulary_),
+                                     SampleTokens(options_))),
       eval_(EvaluationSamples(options_.eval_data, DataOptionsOf(options_, vocabulary_), kFinalTokens)),
       save_interval_(ParseSaveInterval(options_.save_every)),
       log_path_(options_.log.empty() ? folder.path() / "log.jsonl" : fs::path(options_.log)),
@@ -167,7 +173,8 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
         options_.init, weights_.model.vocab(), vocabulary_.name, vocabulary_.ids);
   CompleteOptions(options_, weights_.model);
   PinPaths();
-  for (const auto* held_out : {&sample_, &held_out_, &eval_sample_, &eval_}) MakeRoom(weights_.model, *held_out, state_);
+  for (const auto* held_out : {&sample_, &held_out_, &eval_sample_, &eval_})
+    MakeRoom(weights_.model, *held_out, state_);
   if (from != nullptr) {
     const auto trainer = Checkpoint::Open(from->trainer);
     CheckSameData(data_identity_, Metadata(*trainer, "data"), from->trainer.string());
@@ -175,16 +182,18 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
     ReadRecovery(*trainer, recovery_);
     optimizer_.Restore(*trainer, counters_.updates);
     if (average_) average_->Restore(*Checkpoint::Open(from->average));
-    folder.PointAt(*from, counters_.best_step == counters_.step);
+    if (others.rank() == 0) folder.PointAt(*from, counters_.best_step == counters_.step);
+    const auto processes = trainer->metadata().find(kProcesses);
+    if (processes != trainer->metadata().end()) processes_before_ = processes->second;
   }
   // Three checkpoints exist while the third replaces the first, and the best weights; a moment, a weight and an
   // average are 4 bytes each.
   uint64_t moments = 0, weights = 0;
   for (const Parameter& p : weights_.parameters()) moments += 8 * static_cast<uint64_t>(p.tensor.size());
   for (const NamedTensor& t : weights_.Contents()) weights += 4 * static_cast<uint64_t>(t.tensor.size());
-  folder.CheckSpace(3 * (moments + (average_ ? 2 : 1) * weights) + weights);
+  if (others.rank() == 0) folder.CheckSpace(3 * (moments + (average_ ? 2 : 1) * weights) + weights);
   first_step_ = last_save_step_ = counters_.step;
-  seconds_before_ = last_save_seconds_ = counters_.seconds;
+  seconds_before_ = last_save_seconds_ = now_ = counters_.seconds;
 }
 
 /// Makes the paths among the options good for resuming from anywhere. The log in the run's own folder goes
@@ -204,8 +213,15 @@ int64_t Run::TotalSteps() const {
   return (options_.tokens + options_.tokens_per_step() - 1) / options_.tokens_per_step();
 }
 
-double Run::Elapsed() const {
-  return seconds_before_ + std::chrono::duration<double>(Clock::now() - start_).count();
+void Run::Tick() {
+  now_ = others_.FromFirst(seconds_before_ + std::chrono::duration<double>(Clock::now() - start_).count());
+}
+
+/// Processes that share cores divide them evenly unless they are told otherwise.
+void Run::SetThreadsOfProcess() const {
+  if (options_.threads != 0) SetThreads(static_cast<int>(options_.threads));
+  if (options_.threads == 0 && others_.size() > 1)
+    SetThreads(std::max(1, PhysicalCores() / others_.sharers()));
 }
 
 double Run::Fraction() const {
@@ -240,6 +256,7 @@ double Run::LearningRateNow() const {
 }
 
 StepRecord Run::Step() {
+  Tick();
   const Clock::time_point start = Clock::now();
   StepRecord record;
   record.step = counters_.step;
@@ -260,7 +277,8 @@ StepRecord Run::Step() {
                  .l2_wrap = options_.l2_wrap,
                  .chunking = {options_.chunk, options_.backprop == "truncated"},
                  .limits = limits,
-                 .dropout = {static_cast<float>(options_.dropout), seed, static_cast<uint64_t>(drawn_as)}});
+                 .dropout = {static_cast<float>(options_.dropout), seed, static_cast<uint64_t>(drawn_as)}},
+                parallel_ ? &*parallel_ : nullptr);
   recovery_.Count(record.step, outcome.loss, outcome.gradient_norm, outcome.skipped);
   if (outcome.skipped) {
     why_ = WhatWasBad(outcome.loss, outcome.gradient_norm, limits, options_.spike);
@@ -277,6 +295,7 @@ StepRecord Run::Step() {
       static_cast<double>(tokens) / std::chrono::duration<double>(Clock::now() - start).count();
   ++counters_.step;
   counters_.updates = optimizer_.updates();
+  Tick();
   counters_.seconds = record.seconds = Elapsed();
   return record;
 }
@@ -292,8 +311,16 @@ void Run::Measure(StepRecord& record, bool last) {
   }
 }
 
-double Run::Loss(const std::vector<Samples>& samples) const {
-  return MeanLoss(weights_.model, samples, state_, options_.chunk);
+/// Several processes take turns at the passes.
+double Run::Loss(const std::vector<Samples>& passes) const {
+  if (!parallel_) return MeanLoss(weights_.model, passes, state_, options_.chunk);
+  double total = 0, targets = 0;
+  for (size_t i = others_.rank(); i < passes.size(); i += others_.size()) {
+    const auto count = static_cast<double>(CountTargets(passes[i]));
+    total += count * MeanLoss(weights_.model, std::span(&passes[i], 1), state_, options_.chunk);
+    targets += count;
+  }
+  return others_.Sum(total) / std::max(1.0, others_.Sum(targets));
 }
 
 void Run::MeasureHeldOut(StepRecord& record, bool last) {
@@ -342,7 +369,6 @@ void Run::Save() {
   if (counters_.step == last_save_step_) return;
   CheckpointParts parts;
   parts.step = counters_.step;
-  parts.weights = weights_.Contents();
   if (average_) parts.average = average_->Values();
   if (!sample_.empty() && recovery_.good()) {
     const double loss = HeldOutSample();
@@ -350,25 +376,56 @@ void Run::Save() {
     if (parts.best) counters_.best_step = counters_.step, counters_.best_loss = loss;
   }
   counters_.threads = Threads();
-  const auto number = [](const std::optional<double>& loss) { return (loss ? json(*loss) : json()).dump(); };
-  parts.weights_metadata = {{"linnet", options_.version},
-                            {"architecture", options_.arch},
-                            {"sizes", json(weights_.model.sizes).dump()},
-                            {"tokenizer", options_.tokenizer},
-                            {"training", Description()},
-                            {"step", std::to_string(counters_.step)},
-                            {"val_loss", number(val_loss_)}};
-  parts.weights_metadata.insert(weights_.metadata.begin(), weights_.metadata.end());
-  if (average_) parts.weights_metadata["ema_val_loss"] = number(ema_val_loss_);
-  if (!data_->chat_template().empty()) parts.weights_metadata["chat_template"] = data_->chat_template();
-  parts.trainer = optimizer_.Moments();
-  parts.trainer_metadata = {{"settings", SettingsToJson(options_)},
-                            {"data", data_identity_},
-                            {"counters", ToJson(counters_)},
-                            {"recovery", recovery_.ToJson()}};
-  folder_.Save(parts);
+  if (parallel_) {
+    SaveTogether(parts);
+  } else {
+    parts.weights = ContentsOf(weights_.Contents(), WeightsMetadata());
+    parts.trainer = ContentsOf(optimizer_.Moments(), TrainerMetadata());
+    folder_.Save(parts);
+  }
+  Tick();
   last_save_step_ = counters_.step;
   last_save_seconds_ = Elapsed();
+}
+
+Strings Run::WeightsMetadata() const {
+  const auto number = [](const std::optional<double>& loss) { return (loss ? json(*loss) : json()).dump(); };
+  Strings metadata{{"linnet", options_.version},
+                   {"architecture", options_.arch},
+                   {"sizes", json(weights_.model.sizes).dump()},
+                   {"tokenizer", options_.tokenizer},
+                   {"training", Description()},
+                   {"step", std::to_string(counters_.step)},
+                   {"val_loss", number(val_loss_)}};
+  metadata.insert(weights_.metadata.begin(), weights_.metadata.end());
+  if (average_) metadata["ema_val_loss"] = number(ema_val_loss_);
+  if (!data_->chat_template().empty()) metadata["chat_template"] = data_->chat_template();
+  return metadata;
+}
+
+Strings Run::TrainerMetadata() const {
+  return {{"settings", SettingsToJson(options_)},
+          {"data", data_identity_},
+          {"counters", ToJson(counters_)},
+          {"recovery", recovery_.ToJson()},
+          {kProcesses, std::to_string(others_.size())}};
+}
+
+/// The first process writes, and asks the others for what it does not have.
+void Run::SaveTogether(CheckpointParts& parts) {
+  DataParallel::Columns columns(3);  // moments and values of this process's share
+  const std::vector<NamedTensor> moments = optimizer_.Moments();
+  for (size_t i = 0; i < optimizer_.tensors().size(); ++i) {
+    const Trained& trained = optimizer_.tensors()[i];
+    columns[0].push_back(moments[2 * i].tensor);
+    columns[1].push_back(moments[2 * i + 1].tensor);
+    columns[2].push_back(trained.master ? trained.master : trained.parameter.tensor);
+  }
+  if (others_.rank() != 0) return parallel_->Serve(columns);
+  parts.weights = parallel_->Whole({{"", 2}}, columns, WeightsMetadata());
+  parts.trainer = parallel_->Whole({{"m.", 0}, {"v.", 1}}, columns, TrainerMetadata());
+  folder_.Save(parts);
+  parallel_->EndServing();
 }
 
 void Run::ReturnedFrom(const Return& before) {
@@ -378,8 +435,14 @@ void Run::ReturnedFrom(const Return& before) {
   returned_ = before;
 }
 
-/// Sums over rows are added up thread by thread, so another number of threads rounds otherwise.
-void Run::WarnOfThreads() {
+/// Sums are added up process by process and thread by thread, so other numbers of these round otherwise.
+void Run::WarnOfOtherSums() {
+  const std::string processes = std::to_string(others_.size());
+  if (!processes_before_.empty() && processes_before_ != processes) {
+    return observer_.Message(
+        fmt::format("resumed with {} processes what {} began: losses agree with theirs, but not to the bit",
+                    processes, processes_before_));
+  }
   if (counters_.threads == 0 || counters_.threads == Threads()) return;
   observer_.Message(
       fmt::format("the run had {} threads and now has {}: the losses to come may differ in their last digits "
@@ -387,43 +450,60 @@ void Run::WarnOfThreads() {
                   counters_.threads, Threads(), counters_.threads));
 }
 
-std::optional<TrainResult> Run::Go() {
-  if (options_.threads != 0) SetThreads(static_cast<int>(options_.threads));
+/// What only one process does.
+void Run::OpenLogs() {
+  if (others_.rank() != 0) return;
   if (!options_.tensorboard.empty()) tensorboard_.emplace(options_.tensorboard, counters_.step);
   vocabulary_.KeepIn(folder_.path());
   log_.emplace(log_path_, counters_.step);
   if (returned_) log_->WriteReturn(counters_.step, returned_->counters.step, returned_->why);
+}
+
+std::optional<TrainResult> Run::Go() {
+  SetThreadsOfProcess();
+  OpenLogs();
   observer_.Started(
       {&options_, &weights_, data_.get(), first_step_, options_.minutes != 0 ? 0 : TotalSteps()});
-  WarnOfThreads();
+  WarnOfOtherSums();
   start_ = Clock::now();
+  Tick();
   bool interrupted = false, last = Finished();
   while (!interrupted && !last) {
     StepRecord record = Step();
     last = Finished();  // asked once a step, as a run with a time limit answers by the clock
     Measure(record, last);
-    log_->Write(record);
+    if (log_) log_->Write(record);
     if (tensorboard_) tensorboard_->Write(record);
     if (recovery_.must_return()) return std::nullopt;
     observer_.StepDone(record, ProgressNow());
-    interrupted = !last && observer_.StopRequested();
+    interrupted = others_.Any(!last && observer_.StopRequested());
     if (interrupted || last || SaveDue()) Save();
   }
   return TrainResult{interrupted, counters_.step, val_loss_, folder_.model(), log_path_};
 }
 
-/// The checkpoint to which a run goes back: the newest good one, after trouble soon after that the one
-/// before.
-CheckpointFiles CheckpointToReturnTo(const RunFolder& folder, const Return& trouble) {
-  const int again = trouble.recovery.returns_in_a_row();
-  const std::string what = fmt::format("{} steps in a row were skipped, the last of them {}, as {}",
-                                       Recovery::kMostBad, trouble.counters.step - 1, trouble.why);
+/// Those whose run was not in trouble, oldest first.
+std::vector<CheckpointFiles> GoodCheckpoints(const RunFolder& folder) {
   std::vector<CheckpointFiles> good;
   for (const CheckpointFiles& files : folder.Checkpoints()) {
     Recovery then(0);
     ReadRecovery(*Checkpoint::Open(files.trainer), then);
     if (then.good()) good.push_back(files);
   }
+  return good;
+}
+
+std::string WhatHappened(const Return& trouble) {
+  return fmt::format("{} steps in a row were skipped, the last of them {}, as {}", Recovery::kMostBad,
+                     trouble.counters.step - 1, trouble.why);
+}
+
+/// The checkpoint to which a run goes back: the newest good one, after trouble soon after that the one
+/// before.
+CheckpointFiles CheckpointToReturnTo(const RunFolder& folder, const Return& trouble) {
+  const int again = trouble.recovery.returns_in_a_row();
+  const std::string what = WhatHappened(trouble);
+  const std::vector<CheckpointFiles> good = GoodCheckpoints(folder);
   Check(!good.empty(), "{}; no checkpoint was saved yet to return to; try a lower --lr", what);
   Check(
       again < Recovery::kMostReturns,
@@ -433,17 +513,33 @@ CheckpointFiles CheckpointToReturnTo(const RunFolder& folder, const Return& trou
   return good[good.size() > 1 && again > 0 ? good.size() - 2 : good.size() - 1];
 }
 
+/// Several processes have come to the same end.
+[[noreturn]] void EndTogether(const TrainOptions& options, const RunFolder& folder, const Return& trouble) {
+  const std::vector<CheckpointFiles> good = GoodCheckpoints(folder);
+  if (good.empty()) {
+    throw CommonError(WhatHappened(trouble) +
+                      "; no checkpoint was saved yet to go on from; try a lower --lr");
+  }
+  throw CommonError(fmt::format(
+      "{}; the last good checkpoint is {}; several processes do not return to one by themselves, a single "
+      "one "
+      "does: let `linnet train --resume --out {}` go on beyond step {}, stop it and start several again; or "
+      "resume with --spike 0 if the losses are sound",
+      WhatHappened(trouble), good.back().weights.string(), options.out, trouble.counters.step - 1));
+}
+
 /// Trains from a checkpoint, or from the start where `from` is null, returning to earlier ones as need be.
 TrainResult RunToTheEnd(const TrainOptions& options, RunFolder& folder, const CheckpointFiles* from,
-                        TrainObserver& observer) {
+                        TrainObserver& observer, Communicator& others) {
   std::optional<Return> trouble;
   CheckpointFiles back;
   while (true) {
-    // One run at a time, as each holds all the memory.
-    Run run(options, folder, from, observer);
-    if (trouble) run.ReturnedFrom(*trouble);
-    if (const auto result = run.Go()) return *result;
-    trouble = run.WhyReturn();
+    std::optional<Run> run;  // one at a time, as each holds all the memory
+    others.Together([&] { run.emplace(options, folder, from, observer, others); });
+    if (trouble) run->ReturnedFrom(*trouble);
+    if (const auto result = run->Go()) return *result;
+    trouble = run->WhyReturn();
+    if (others.size() > 1) EndTogether(options, folder, *trouble);
     back = CheckpointToReturnTo(folder, *trouble);
     folder.ReturnTo(back);
     observer.Message(
@@ -454,34 +550,44 @@ TrainResult RunToTheEnd(const TrainOptions& options, RunFolder& folder, const Ch
   }
 }
 
+/// The folder of the run, checked to have a checkpoint where one is to go on and none where it begins.
+void OpenFolder(const TrainOptions& asked, RunFolder::Access access, std::optional<RunFolder>& folder) {
+  Check(!asked.out.empty(), "the folder of the run is missing; give --out DIR");
+  Check(!asked.resume || fs::is_directory(asked.out), "{}: there is no such folder to resume a run from",
+        asked.out);
+  folder.emplace(asked.out, access);
+  const bool saved = !folder->Checkpoints().empty();
+  Check(!asked.resume || saved, "{}: holds no checkpoint to resume from; leave --resume out", asked.out);
+  Check(asked.resume || !saved,
+        "{}: holds the checkpoints of another run; go on with it with --resume, or give another --out",
+        asked.out);
+}
+
 }  // namespace
 
 int64_t SampleTokens(const TrainOptions& options) {
   return std::clamp<int64_t>(2 * options.tokens_per_step(), 2048, 8192);
 }
 
-TrainResult Train(const TrainOptions& asked, TrainObserver& observer) {
-  if (!asked.resume) CheckOptions(asked);
-  Check(!asked.out.empty(), "the folder of the run is missing; give --out DIR");
-  Check(!asked.resume || fs::is_directory(asked.out), "{}: there is no such folder to resume a run from",
-        asked.out);
-  RunFolder folder(asked.out);
-  const std::vector<CheckpointFiles> saved = folder.Checkpoints();
-  Check(!asked.resume || !saved.empty(), "{}: holds no checkpoint to resume from; leave --resume out",
-        asked.out);
-  Check(asked.resume || saved.empty(),
-        "{}: holds the checkpoints of another run; go on with it with --resume, or give another --out",
-        asked.out);
-  if (!asked.resume) {
-    if (!asked.over_memory) CheckMemory(asked);
-    return RunToTheEnd(asked, folder, nullptr, observer);
-  }
-  const CheckpointFiles& newest = saved.back();
-  const auto trainer = Checkpoint::Open(newest.trainer);
-  const TrainOptions options = AdoptSettings(asked, Metadata(*trainer, "settings"), newest.trainer.string());
-  CheckOptions(options);
-  if (!options.over_memory) CheckMemory(options);
-  return RunToTheEnd(options, folder, &newest, observer);
+TrainResult Train(const TrainOptions& asked, TrainObserver& observer, Communicator& others) {
+  std::optional<RunFolder> folder;
+  others.Together([&] {  // one process locks the folder before the others look at it
+    if (!asked.resume) CheckOptions(asked);
+    if (others.rank() == 0) OpenFolder(asked, RunFolder::Access::kWrite, folder);
+  });
+  TrainOptions options = asked;
+  std::optional<CheckpointFiles> newest;
+  others.Together([&] {
+    if (others.rank() != 0) OpenFolder(asked, RunFolder::Access::kRead, folder);
+    if (asked.resume) {
+      newest = folder->Checkpoints().back();
+      const auto trainer = Checkpoint::Open(newest->trainer);
+      options = AdoptSettings(asked, Metadata(*trainer, "settings"), newest->trainer.string());
+      CheckOptions(options);
+    }
+    if (!options.over_memory) CheckMemory(options);
+  });
+  return RunToTheEnd(options, *folder, newest ? &*newest : nullptr, observer, others);
 }
 
 }  // namespace linnet

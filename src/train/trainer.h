@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "train/comm.h"
 #include "train/log.h"
 #include "train/options.h"
 
@@ -58,6 +59,8 @@ inline constexpr int64_t kFinalTokens = 256 * 1024;
 
 /// Trains. Throws Error, before anything is changed where that is possible, if the options make no sense, a
 /// file cannot be used, another run has the folder, or steps go wrong again and again (train/recovery.h).
-TrainResult Train(const TrainOptions& options, TrainObserver& observer);
+/// All processes of `others` call it alike; what is no CommonError was thrown in this one alone, and the
+/// others wait for it. The run stops where any of their observers asks for it.
+TrainResult Train(const TrainOptions& options, TrainObserver& observer, Communicator& others = Alone());
 
 }  // namespace linnet

@@ -114,6 +114,19 @@ std::vector<NamedTensor> TrainableModel::Contents() const {
   return Contents(all);
 }
 
+std::vector<Trained> TrainableModel::trained() const {
+  std::vector<Trained> result;
+  for (size_t i = 0; i < masters.size(); ++i) {
+    result.push_back({trainable[i], masters[i], 0, trainable[i].tensor.shape()});
+  }
+  return result;
+}
+
+Tensor Elements(const Tensor& x, Dim begin, Dim count) {
+  const auto* first = static_cast<const std::byte*>(x.raw()) + begin * Traits(x.dtype()).bytes_per_block;
+  return Tensor::Wrap(std::make_shared<Tensor>(x), first, {count}, x.dtype());
+}
+
 TrainableModel NewTrainable(const Architecture& architecture, const Sizes& sizes, uint64_t seed,
                             MatrixType matrices, const Chosen& chosen) {
   return WithMasters(

@@ -15,6 +15,15 @@
 
 namespace linnet {
 
+/// What an optimizer works on: a parameter or, where several processes share the work, some consecutive
+/// elements of one, which are then a tensor of rank 1.
+struct Trained {
+  Parameter parameter;
+  Tensor master;     // empty where the parameter is float32 and so its own master
+  Dim begin = 0;     // the first of its elements in the whole parameter
+  Shape whole = {};  // of the whole parameter
+};
+
 struct TrainableModel {
   LoadedModel model;
   /// In the order of the parameters: empty where the parameter is float32 and so its own master.
@@ -35,7 +44,12 @@ struct TrainableModel {
   /// What a checkpoint's file of weights holds, where the parameters have these values.
   std::vector<NamedTensor> Contents(const std::vector<Tensor>& parameter_values) const;
   std::vector<NamedTensor> Contents() const;
+  /// All that is trained, each tensor as a whole.
+  std::vector<Trained> trained() const;
 };
+
+/// `count` consecutive elements of x as a tensor of rank 1 that shares its memory.
+Tensor Elements(const Tensor& x, Dim begin, Dim count);
 
 /// Whether a parameter is trained. An empty function: all are.
 using Chosen = std::function<bool(const Parameter&)>;

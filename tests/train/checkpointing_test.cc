@@ -17,11 +17,9 @@ CheckpointFiles Save(RunFolder& folder, int64_t step, bool best = false, bool av
   weight.data()[0] = static_cast<float>(step);
   CheckpointParts parts;
   parts.step = step;
-  parts.weights = {{"w", weight}};
-  parts.trainer = {{"m.w", weight}};
-  if (averaged) parts.average = parts.weights;
-  parts.weights_metadata = {{"step", std::to_string(step)}};
-  parts.trainer_metadata = {{"counters", "{}"}};
+  parts.weights = ContentsOf({{"w", weight}}, {{"step", std::to_string(step)}});
+  parts.trainer = ContentsOf({{"m.w", weight}}, {{"counters", "{}"}});
+  if (averaged) parts.average = {{"w", weight}};
   parts.best = best;
   return folder.Save(parts);
 }

@@ -27,6 +27,8 @@ TEST(Data, PartsTogetherAreTheWhole) {
     int sequences = 0;
     for (int part = 0; part < parts; ++part) {
       const Samples share = Share(whole, part, parts);
+      EXPECT_EQ(ShareBegins(whole, part, parts), static_cast<int64_t>(tokens.size()))
+          << part << " of " << parts;
       tokens.insert(tokens.end(), share.batch.tokens.begin(), share.batch.tokens.end());
       targets.insert(targets.end(), share.targets.begin(), share.targets.end());
       sequences += share.batch.sequences();

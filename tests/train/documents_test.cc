@@ -79,7 +79,8 @@ TEST(Documents, WhatIsNoneIsRefused) {
       {R"({"questions": "a", "answer": "b"})", "\"questions\""},
       {R"({"questions": [1], "answer": "b"})", "\"questions\""},
   };
-  for (const auto& [line, part] : cases) {
+  for (const auto& [text, part] : cases) {
+    const std::string& line = text;  // which a lambda may take
     EXPECT_TRUE(Refused([&] { ReadJsonLine(line, FindChatTemplate("qa")); }, {part})) << line;
   }
 }

@@ -11,6 +11,7 @@
 
 #include "train/checkpointing.h"
 #include "train/log.h"
+#include "train/poison.h"
 #include "train/refusal.h"
 
 namespace linnet {
@@ -279,18 +280,6 @@ TEST_F(TrainProgram, SettingsComeFromAFile) {
   EXPECT_TRUE(FailsWith(
       {"train", "--data", Path("text"), "--out", Path("other"), "--steps", "2", "--config", Path("word")},
       {Path("word"), "seed"}));
-}
-
-/// Replaces one weight by NaN.
-void Poison(const fs::path& path) {
-  const auto file = Checkpoint::Open(path);
-  std::vector<NamedTensor> tensors;
-  for (const Checkpoint::Entry& entry : file->entries())
-    tensors.push_back({entry.name, file->Load(entry.name).Clone()});
-  for (const NamedTensor& t : tensors) {
-    if (t.name == "head.weight") t.tensor.data()[3] = NAN;
-  }
-  WriteSafetensors(path, tensors, file->metadata());
 }
 
 TEST_F(TrainProgram, LossesThatAreNoNumbersEndTheRun) {
