@@ -23,8 +23,8 @@ double Number(const json& value) {
 std::optional<StepRecord> Parse(const std::string& line) {
   const json object = json::parse(line, nullptr, false);
   if (!object.is_object()) return std::nullopt;
-  for (const char* key : {"step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_s",
-                          "seconds", "skipped"}) {
+  for (const char* key :
+       {"step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_s", "seconds", "skipped"}) {
     if (!object.contains(key)) return std::nullopt;
   }
   if (!object["step"].is_number_integer() || !object["skipped"].is_boolean()) return std::nullopt;
@@ -88,15 +88,16 @@ RunLog::RunLog(const std::filesystem::path& path, int64_t next_step) : path_(pat
 }
 
 void RunLog::Write(const StepRecord& record) {
-  json line = {{"step", record.step},
-               {"loss", NumberOrNull(record.loss)},
-               {"bits_per_byte", record.tokens_are_bytes ? NumberOrNull(BitsPerByte(record.loss)) : json(nullptr)},
-               {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
-               {"lr", record.lr},
-               {"grad_norm", NumberOrNull(record.gradient_norm)},
-               {"tokens_per_s", record.tokens_per_s},
-               {"seconds", record.seconds},
-               {"skipped", record.skipped}};
+  json line = {
+      {"step", record.step},
+      {"loss", NumberOrNull(record.loss)},
+      {"bits_per_byte", record.tokens_are_bytes ? NumberOrNull(BitsPerByte(record.loss)) : json(nullptr)},
+      {"val_loss", record.val_loss ? NumberOrNull(*record.val_loss) : json(nullptr)},
+      {"lr", record.lr},
+      {"grad_norm", NumberOrNull(record.gradient_norm)},
+      {"tokens_per_s", record.tokens_per_s},
+      {"seconds", record.seconds},
+      {"skipped", record.skipped}};
   if (record.eval_loss) line["eval_loss"] = NumberOrNull(*record.eval_loss);
   if (record.sample) line["sample"] = *record.sample;
   if (record.ema_val_loss) line["ema_val_loss"] = NumberOrNull(*record.ema_val_loss);

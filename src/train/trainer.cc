@@ -61,10 +61,11 @@ std::unique_ptr<Dataset> OpenShared(const TrainOptions& o, const Vocabulary& voc
   auto data = OpenDataset(o.data, DataOptionsOf(o, vocabulary));
   const int n = others.size();
   if (n == 1) return data;
-  Check(n == 1 || (!TrainsBesideModel(o) && o.freeze.empty() && o.train_only.empty()),
-        "--lora, --tune state, --freeze and --train are for a single process: {} were started by mpirun; start "
-        "one, or train all of the model",
-        n);
+  Check(
+      !TrainsBesideModel(o) && o.freeze.empty() && o.train_only.empty(),
+      "--lora, --tune state, --freeze and --train are for a single process: {} were started by mpirun; start "
+      "one, or train all of the model",
+      n);
   Check(
       o.ema == 0,
       "--ema averages weights that {} processes have in shares, which they cannot; leave it out, or train in "
@@ -186,8 +187,8 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
     const auto processes = trainer->metadata().find(kProcesses);
     if (processes != trainer->metadata().end()) processes_before_ = processes->second;
   }
-  // Three checkpoints exist while the third replaces the first, and the best weights; a moment, a weight and an
-  // average are 4 bytes each.
+  // Three checkpoints exist while the third replaces the first, and the best weights; a moment, a weight and
+  // an average are 4 bytes each.
   uint64_t moments = 0, weights = 0;
   for (const Parameter& p : weights_.parameters()) moments += 8 * static_cast<uint64_t>(p.tensor.size());
   for (const NamedTensor& t : weights_.Contents()) weights += 4 * static_cast<uint64_t>(t.tensor.size());
