@@ -9,11 +9,6 @@
 namespace linnet {
 namespace {
 
-/// Rows that the mean loss is over.
-Dim Counted(const Samples& samples) {
-  return std::max<Dim>(1, std::ranges::count_if(samples.targets, [](int t) { return t >= 0; }));
-}
-
 /// Calls visit(the variable as this chunk leaves it, the same one as the next chunk begins with).
 template <class Visit>
 void ForBorder(const State& chunk, const State& next, const Visit& visit) {
@@ -92,7 +87,7 @@ double ForwardBackwardInChunks(const LoadedModel& model, const Samples& samples,
                                double l2_wrap, const Chunking& chunking, Dim counted, double weight) {
   const auto pass = chunking.truncated ? Truncated : Exact;
   return pass(model, CutSamples(samples, chunking.tokens), state, l2_wrap,
-              counted > 0 ? counted : Counted(samples), weight);
+              counted > 0 ? counted : CountTargets(samples), weight);
 }
 
 double LossInChunks(const LoadedModel& model, const Samples& samples, const State& first, int64_t tokens) {
@@ -101,7 +96,7 @@ double LossInChunks(const LoadedModel& model, const Samples& samples, const Stat
   State state = first;
   for (const Samples& chunk : CutSamples(samples, tokens > 0 ? tokens : all)) {
     loss += ops::CrossEntropy(model.model->Hidden(chunk.batch, state), model.model->head(), chunk.targets,
-                              {.counted = Counted(samples)})
+                              {.counted = CountTargets(samples)})
                 .data()[0];
     state = state.Following();
   }
