@@ -20,10 +20,10 @@ cmp "$work/a.jsonl" "$work/b.jsonl" || fail "the conversations differ from run t
 recipes/starter/conversations --text >"$work/a.txt"
 ! grep -q $'\001' "$work/a.txt" || fail "a line end was not restored"
 
-# Every phrasing comes three times (as it is, small, with a question mark) and five times as mixed words; none is held out.
+# Every phrasing comes three times (as it is, small, with a question mark), which may be the same; none is held out.
 phrasings=$(sed 's/.*"questions": \[//; s/\], "answer".*//' data/howto.jsonl | grep -o '"[^"]*"' | wc -l)
 asked=$(grep -o '"role": "user"' "$work/a.jsonl" | wc -l)
-((asked >= 8 * phrasings)) || fail "$asked questions of $phrasings phrasings"
+((asked >= 3 * phrasings)) || fail "$asked questions of $phrasings phrasings"
 (($(grep -c '^Question: ' "$work/a.txt") >= asked)) || fail "the text has other questions than the lines"
 bare() { tr 'A-Z' 'a-z' | sed 's/[.?!]*$//'; }
 sed -n 's/^Question: //p' "$work/a.txt" | bare | sort -u >"$work/asked"
