@@ -14,19 +14,24 @@ mkdir "$work/linnet"
 cp -r "$root/data" "$root/docs" "$root/recipes" "$root/README.md" "$root/CONTRIBUTING.md" "$root/LICENSE" "$work/linnet"
 cd "$work/linnet"
 
-recipes/starter/conversations >"$work/a.jsonl"
-recipes/starter/conversations >"$work/b.jsonl"
+recipes/starter/conversations answers >"$work/a.jsonl"
+recipes/starter/conversations answers >"$work/b.jsonl"
 cmp "$work/a.jsonl" "$work/b.jsonl" || fail "the conversations differ from run to run"
-recipes/starter/conversations --text >"$work/a.txt"
+recipes/starter/conversations answers --text >"$work/a.txt"
+recipes/starter/conversations questions --text >"$work/q.txt"
 ! grep -q $'\001' "$work/a.txt" || fail "a line end was not restored"
 
-# Every phrasing comes three times (as it is, small, with a question mark), which may be the same; none is held out.
+# Every phrasing comes twice with its answer and six times with its title; none is held out.
 phrasings=$(sed 's/.*"questions": \[//; s/\], "answer".*//' data/howto.jsonl | grep -o '"[^"]*"' | wc -l)
 asked=$(grep -o '"role": "user"' "$work/a.jsonl" | wc -l)
-((asked >= 3 * phrasings)) || fail "$asked questions of $phrasings phrasings"
+((asked >= 2 * phrasings)) || fail "$asked questions of $phrasings phrasings"
+titled=$(grep -c '^Question: ' "$work/q.txt")
+((titled >= 6 * phrasings)) || fail "$titled titles of $phrasings phrasings"
+grep -qxF 'Answer: What is an RNN?' "$work/q.txt" || fail "no title is what it should be"
+grep -q '^Answer: What is an RNN? A recurrent' "$work/a.txt" || fail "the answer does not go on from its title"
 (($(grep -c '^Question: ' "$work/a.txt") >= asked)) || fail "the text has other questions than the lines"
 bare() { tr 'A-Z' 'a-z' | sed 's/[.?!]*$//'; }
-sed -n 's/^Question: //p' "$work/a.txt" | bare | sort -u >"$work/asked"
+sed -n 's/^Question: //p' "$work/a.txt" "$work/q.txt" | bare | sort -u >"$work/asked"
 sed 's/.*"question": "//; s/"}$//' data/howto-heldout.jsonl | bare | sort -u >"$work/held_out"
 (($(wc -l <"$work/held_out") == 100)) || fail "not 100 questions are held out"
 both=$(comm -12 "$work/asked" "$work/held_out")
@@ -34,7 +39,7 @@ both=$(comm -12 "$work/asked" "$work/held_out")
 grep -A1 -E '^Question: (tell me more|why)$' "$work/a.txt" >"$work/follow" || fail "there are no follow-ups"
 ! head -n 1 "$work/a.txt" | grep -qE '^Question: (why|tell me more)' || fail "a follow-up follows nothing"
 grep -q '"text": "# Chat' "$work/a.jsonl" || fail "the documents are not there"
-if recipes/starter/conversations --json >/dev/null 2>&1; then fail "an unknown argument was accepted"; fi
+if recipes/starter/conversations answers --json >/dev/null 2>&1; then fail "an unknown argument was accepted"; fi
 
 cat >"$work/program" <<'END'
 #!/usr/bin/env bash
@@ -44,7 +49,7 @@ case "$1 $2" in
   train*)
     run=$(value --out "$@")
     mkdir -p "$run"
-    echo weights >"$run/model.safetensors"
+    echo weights | tee "$run/model.safetensors" >"$run/checkpoint-3.safetensors"
     printf '%s\n' '{"step":98,"loss":1.0,"val_loss":null}' '{"step":99,"loss":0.5,"val_loss":0.6931471805599453}' >"$run/log.jsonl" ;;
   convert*) cp "$2" "$3" ;;
   info*) echo '{"title": "RWKV-7", "parameters": 5612345, "tensors": 9}' ;;
@@ -58,12 +63,13 @@ recipes/starter/run --steps 3 --model "$work/try.safetensors" >"$work/output" ||
 [[ $(cksum <docs/starter.md) == "$card" ]] || fail "a trial was written into the card"
 grep -q 'train .*--steps 3 .*--seed 1' "$CALLS" || fail "trained otherwise: $(cat "$CALLS")"
 grep -q 'convert .*q8_0' "$CALLS" || fail "not converted: $(cat "$CALLS")"
-for text in '5,612,345' '83 of 100' '0.877' '| 100 |' '1.000 bits per byte'; do
+for text in '5,612,345' '83 of 100' '0.877' '100 on questions, 100 on answers' '1.000 and 1.000 bits per byte'; do
   grep -qF "$text" "$work/output" || fail "no '$text' in: $(cat "$work/output")"
 done
 if recipes/starter/run >/dev/null 2>&1; then fail "a second run into the same folder was accepted"; fi
 recipes/starter/run --resume >/dev/null || fail "--resume ended with $?"
-grep -q 'train --resume' "$CALLS" || fail "not resumed: $(cat "$CALLS")"
+(($(grep -c 'train --resume' "$CALLS") == 2)) || fail "not resumed: $(cat "$CALLS")"
+grep -q 'train --init .*questions/model.safetensors' "$CALLS" || fail "the answers do not go on from the questions: $(cat "$CALLS")"
 grep -qF '**83 of 100**' docs/starter.md || fail "the card lacks the score"
 ! grep -qF 'Not measured yet' docs/starter.md || fail "the card keeps its old figures"
 grep -qF '## What it cannot do' docs/starter.md || fail "the card lost its text"
