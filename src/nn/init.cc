@@ -8,40 +8,64 @@
 namespace linnet::init {
 namespace {
 
+/// Columns that are worked on at a time: all rows of so many stay in cache.
+constexpr Dim kBlock = 128;
+
+double Product(const double* a, const double* b, Dim count) {
+  double sums[8] = {};
+  Dim c = 0;
+  for (; c + 8 <= count; c += 8) {
+    for (int lane = 0; lane < 8; ++lane) sums[lane] += a[c + lane] * b[c + lane];
+  }
+  for (; c < count; ++c) sums[0] += a[c] * b[c];
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+/// The lower half of A A^T, [rows, rows].
+std::vector<double> Gram(const std::vector<double>& a, Dim rows, Dim length) {
+  std::vector<double> gram(rows * rows, 0.0);
+  const auto add_row = [&](Dim i, Dim from, Dim count) {
+    for (Dim j = 0; j <= i; ++j) {
+      gram[i * rows + j] += Product(&a[i * length + from], &a[j * length + from], count);
+    }
+  };
+  for (Dim from = 0; from < length; from += kBlock) {
+    const Dim count = std::min(kBlock, length - from);
+    // A short row and a long one at a time, so that threads have equal shares.
+    ParallelFor((rows + 1) / 2, 1, [&](int64_t begin, int64_t end) {
+      for (Dim i = begin; i < end; ++i) {
+        add_row(i, from, count);
+        if (rows - 1 - i != i) add_row(rows - 1 - i, from, count);
+      }
+    });
+  }
+  return gram;
+}
+
 /// Replaces `rows` vectors of `length` >= `rows` normal numbers by an orthonormal basis of their span: with
 /// the Cholesky factor A A^T = L L^T the rows of L^{-1} A are orthonormal. L has a positive diagonal, so the
 /// basis is uniformly distributed. Done twice, as the first pass leaves the error of a squared condition
 /// number (Yamamoto et al., 2015).
 void CholeskyOrthonormalize(std::vector<double>& a, Dim rows, Dim length) {
-  const auto row = [&](Dim i) { return a.data() + i * length; };
-  std::vector<double> factor(rows * rows, 0.0);
-  ParallelFor(rows, 1, [&](int64_t begin, int64_t end) {
-    for (Dim i = begin; i < end; ++i) {
-      for (Dim j = 0; j <= i; ++j) {
-        double sums[8] = {};
-        Dim c = 0;
-        for (; c + 8 <= length; c += 8) {
-          for (int lane = 0; lane < 8; ++lane) sums[lane] += row(i)[c + lane] * row(j)[c + lane];
-        }
-        for (; c < length; ++c) sums[0] += row(i)[c] * row(j)[c];
-        for (double sum : sums) factor[i * rows + j] += sum;
-      }
-    }
-  });
+  std::vector<double> factor = Gram(a, rows, length);
   for (Dim i = 0; i < rows; ++i) {
     for (Dim j = 0; j <= i; ++j) {
-      double sum = factor[i * rows + j];
-      for (Dim c = 0; c < j; ++c) sum -= factor[i * rows + c] * factor[j * rows + c];
+      const double sum = factor[i * rows + j] - Product(&factor[i * rows], &factor[j * rows], j);
       factor[i * rows + j] = i == j ? std::sqrt(sum) : sum / factor[j * rows + j];
     }
   }
-  ParallelFor(length, 64, [&](int64_t begin, int64_t end) {
-    for (Dim i = 0; i < rows; ++i) {
-      for (Dim j = 0; j < i; ++j) {
-        const double share = factor[i * rows + j];
-        for (Dim c = begin; c < end; ++c) row(i)[c] -= share * row(j)[c];
+  ParallelFor((length + kBlock - 1) / kBlock, 1, [&](int64_t begin, int64_t end) {
+    for (Dim from = begin * kBlock; from < std::min<Dim>(end * kBlock, length); from += kBlock) {
+      const Dim count = std::min(kBlock, length - from);
+      for (Dim i = 0; i < rows; ++i) {
+        double* row = &a[i * length + from];
+        for (Dim j = 0; j < i; ++j) {
+          const double share = factor[i * rows + j];
+          const double* other = &a[j * length + from];
+          for (Dim c = 0; c < count; ++c) row[c] -= share * other[c];
+        }
+        for (Dim c = 0; c < count; ++c) row[c] /= factor[i * rows + i];
       }
-      for (Dim c = begin; c < end; ++c) row(i)[c] /= factor[i * rows + i];
     }
   });
 }

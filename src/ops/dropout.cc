@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/parallel.h"
@@ -28,7 +29,8 @@ void Apply(const DropoutMask& mask, int site, const Tensor& x, const Tensor& y) 
   const float scale = 1 / (1 - mask.probability);
   ParallelFor(rows, std::max<int64_t>(1, 4096 / width), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      Random random(key, static_cast<uint64_t>(mask.first_row + row));
+      const int64_t number = mask.rows ? (*mask.rows)[row] : row;
+      Random random(key, static_cast<uint64_t>(mask.first_row + number));
       for (int64_t i = row * width; i < (row + 1) * width; ++i) {
         y.data()[i] = random.Bits() >= least ? scale * x.data()[i] : 0;
       }
@@ -45,9 +47,15 @@ DropoutScope::DropoutScope(const DropoutMask& mask) : outer_(in_scope) {
 }
 DropoutScope::~DropoutScope() { in_scope = outer_; }
 
+DropoutRows::DropoutRows(std::shared_ptr<const std::vector<int64_t>> rows)
+    : outer_(std::exchange(in_scope.rows, std::move(rows))) {}
+DropoutRows::~DropoutRows() { in_scope.rows = std::move(outer_); }
+
 Tensor Dropout(const Tensor& x, int site) {
   const DropoutMask mask = in_scope;
   if (mask.probability == 0) return x;
+  Check(!mask.rows || static_cast<int64_t>(mask.rows->size()) == x.dim(0),
+        "[dropout] the mask in scope is for another batch");
   const Tensor y = Tensor::Empty(x.shape());
   Apply(mask, site, x, y);
   if (Tape* tape = Tape::For(x)) {

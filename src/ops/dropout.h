@@ -6,6 +6,9 @@
 // batches have the same masks. None is kept; the gradient's pass makes it again.
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include "tensor/tensor.h"
 
 namespace linnet::ops {
@@ -15,6 +18,8 @@ struct DropoutMask {
   uint64_t seed = 0;
   uint64_t step = 0;
   int64_t first_row = 0;  // the batch's first row, counted through all batches of the step
+  /// Of a batch that is a piece of another: where its rows lie there. Null: they are its rows.
+  std::shared_ptr<const std::vector<int64_t>> rows = nullptr;
 };
 
 /// While in scope, the models of this thread drop with this mask. There is none outside of training.
@@ -27,6 +32,18 @@ class DropoutScope {
 
  private:
   DropoutMask outer_;
+};
+
+/// While in scope, batches are pieces of another, whose rows `rows` they have, and the mask is that of these.
+class DropoutRows {
+ public:
+  explicit DropoutRows(std::shared_ptr<const std::vector<int64_t>> rows);
+  ~DropoutRows();
+  DropoutRows(const DropoutRows&) = delete;
+  DropoutRows& operator=(const DropoutRows&) = delete;
+
+ private:
+  std::shared_ptr<const std::vector<int64_t>> outer_;
 };
 
 /// x [N, C] with dropout by the mask in scope; x itself without one. `site` tells apart the places of a

@@ -19,19 +19,20 @@ void ForBorder(const State& chunk, const State& next, const Visit& visit) {
 
 /// The states of all chunks: each begins with what the one before leaves, which this computes. The last
 /// chunk's forward pass is left to its backward pass.
-std::vector<State> StatesOfChunks(const LoadedModel& model, const std::vector<Samples>& chunks,
+std::vector<State> StatesOfChunks(const LoadedModel& model, const std::vector<Chunk>& chunks,
                                   const State& first) {
   std::vector<State> states{first};
   Tape training;  // so that products are summed as in the passes that are recorded
   TapePause pause;
   for (size_t i = 0; i + 1 < chunks.size(); ++i) {
+    const ops::DropoutRows rows(chunks[i].rows);
     model.model->Hidden(chunks[i].batch, states[i]);
     states.push_back(states[i].Following());
   }
   return states;
 }
 
-double Exact(const LoadedModel& model, const std::vector<Samples>& chunks, const State& first, double l2_wrap,
+double Exact(const LoadedModel& model, const std::vector<Chunk>& chunks, const State& first, double l2_wrap,
              Dim counted, double weight) {
   std::vector<State> states = StatesOfChunks(model, chunks, first);
   double loss = 0;
@@ -39,6 +40,7 @@ double Exact(const LoadedModel& model, const std::vector<Samples>& chunks, const
     if (i > 0) {
       ForBorder(states[i - 1], states[i], [](const Tensor&, const Tensor& begun) { begun.Track(); });
     }
+    const ops::DropoutRows rows(chunks[i].rows);
     loss += ForwardBackward(model, chunks[i], states[i], l2_wrap, counted, weight);
     for (int var = 0; var < static_cast<int>(first.specs().size()); ++var) states[i].at(var).out.ClearGrad();
     if (i == 0) break;
@@ -49,11 +51,12 @@ double Exact(const LoadedModel& model, const std::vector<Samples>& chunks, const
   return loss;
 }
 
-double Truncated(const LoadedModel& model, const std::vector<Samples>& chunks, const State& first,
+double Truncated(const LoadedModel& model, const std::vector<Chunk>& chunks, const State& first,
                  double l2_wrap, Dim counted, double weight) {
   double loss = 0;
   State state = first;
-  for (const Samples& chunk : chunks) {
+  for (const Chunk& chunk : chunks) {
+    const ops::DropoutRows rows(chunk.rows);
     loss += ForwardBackward(model, chunk, state, l2_wrap, counted, weight);
     if (!std::isfinite(loss)) break;
     state = state.Following();
@@ -63,22 +66,25 @@ double Truncated(const LoadedModel& model, const std::vector<Samples>& chunks, c
 
 }  // namespace
 
-std::vector<Samples> CutSamples(const Samples& samples, int64_t tokens) {
+std::vector<Chunk> CutSamples(const Samples& samples, int64_t tokens) {
   const Batch& whole = samples.batch;
   Check(tokens > 0, "[chunks] a chunk needs at least one token");
   Check(whole.wanted.empty(), "[chunks] all rows of the samples must be wanted");
   int64_t longest = 0;
   for (int s = 0; s < whole.sequences(); ++s) longest = std::max<int64_t>(longest, whole.length(s));
-  std::vector<Samples> parts;
+  std::vector<Chunk> parts;
   for (int64_t begin = 0; begin < longest; begin += tokens) {
-    Samples& part = parts.emplace_back();
+    Chunk& part = parts.emplace_back();
     part.batch.recompute = whole.recompute;
+    std::vector<int64_t> rows;
     for (int s = 0; s < whole.sequences(); ++s) {
       const int64_t from = whole.start[s] + begin, to = std::min<int64_t>(from + tokens, whole.start[s + 1]);
       if (from >= to) continue;
       part.batch.Append({whole.tokens.begin() + from, whole.tokens.begin() + to}, whole.slot[s]);
       part.targets.insert(part.targets.end(), samples.targets.begin() + from, samples.targets.begin() + to);
+      for (int64_t row = from; row < to; ++row) rows.push_back(row);
     }
+    part.rows = std::make_shared<const std::vector<int64_t>>(std::move(rows));
   }
   return parts;
 }
@@ -94,7 +100,7 @@ double LossInChunks(const LoadedModel& model, const Samples& samples, const Stat
   const int64_t all = static_cast<int64_t>(samples.batch.tokens.size());
   double loss = 0;
   State state = first;
-  for (const Samples& chunk : CutSamples(samples, tokens > 0 ? tokens : all)) {
+  for (const Chunk& chunk : CutSamples(samples, tokens > 0 ? tokens : all)) {
     loss += ops::CrossEntropy(model.model->Hidden(chunk.batch, state), model.model->head(), chunk.targets,
                               {.counted = CountTargets(samples)})
                 .data()[0];

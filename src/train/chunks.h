@@ -9,6 +9,7 @@
 // work, and nothing is learnt about what should have been remembered beyond a border.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "nn/model.h"
@@ -22,9 +23,14 @@ struct Chunking {
   bool truncated = false;  // gradients end at the borders of chunks
 };
 
+/// A piece of samples.
+struct Chunk : Samples {
+  std::shared_ptr<const std::vector<int64_t>> rows;  // where its rows lie among those of the samples
+};
+
 /// Samples cut along time: part i has tokens [i `tokens`, (i + 1) `tokens`) of every sample that is so long,
 /// in the sample's slot.
-std::vector<Samples> CutSamples(const Samples& samples, int64_t tokens);
+std::vector<Chunk> CutSamples(const Samples& samples, int64_t tokens);
 
 /// As ForwardBackward (train/step.h), a chunk at a time. If the state's initial values are tracked, their
 /// gradients are added to, too. `counted` as there; 0 for the targets of the samples.

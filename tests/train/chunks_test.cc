@@ -122,6 +122,21 @@ TEST_P(EveryArchitecture, ExactGradientsAreThoseOfWholeSamples) {
   }
 }
 
+// An element is dropped in a chunk if and only if it is dropped in the whole.
+TEST_P(EveryArchitecture, DropoutInChunksIsThatOfWholeSamples) {
+  const TrainableModel model = WarmModel(*GetParam(), MatrixType::kF32);
+  Samples samples = RaggedSamples({37, 5, 16, 50});
+  const State state = NewState(model, samples);
+  const ops::DropoutScope dropout({.probability = 0.2f, .seed = 3, .step = 5, .first_row = 11});
+  const double loss = ForwardBackward(model.model, samples, state, 1e-4);
+  const Gradients whole = Take(model);
+  for (bool recompute : {false, true}) {
+    samples.batch.recompute = recompute;
+    EXPECT_NEAR(ForwardBackwardInChunks(model.model, samples, state, 1e-4, {7}), loss, 1e-5);
+    ExpectSame(model, whole, Take(model));
+  }
+}
+
 /// Rounding to bf16 may tip the other way where sums come in another order, so the bound is what all this
 /// rounding does to the gradient.
 TEST_P(EveryArchitecture, ExactGradientsInBf16AreThoseOfWholeSamplesWithinRounding) {
@@ -173,7 +188,7 @@ TEST_P(EveryArchitecture, TruncatedGradientsAreThoseOfChunksThatStandAlone) {
   const State carried = model.model.NewState(4);
   const Dim counted = std::ranges::count_if(samples.targets, [](int t) { return t >= 0; });
   double sum = 0;
-  for (const Samples& chunk : CutSamples(samples, 16)) {
+  for (const Chunk& chunk : CutSamples(samples, 16)) {
     const State start = model.model.NewState(4, State::Mode::kKeepInitial);
     for (size_t v = 0; v < start.specs().size(); ++v) {
       const Tensor from = carried.at(static_cast<int>(v)).in, to = start.at(static_cast<int>(v)).in;
@@ -291,12 +306,13 @@ TEST(Chunks, MemoryDoesNotGrowWithTheLength) {
 
 TEST(Chunks, AreCutAlongTime) {
   const Samples samples = RaggedSamples({5, 2, 4});
-  const std::vector<Samples> parts = CutSamples(samples, 2);
+  const std::vector<Chunk> parts = CutSamples(samples, 2);
   ASSERT_EQ(parts.size(), 3u);
   EXPECT_EQ(parts[0].batch.slot, (std::vector{1, 2, 0}));
   EXPECT_EQ(parts[1].batch.slot, (std::vector{1, 0}));
   EXPECT_EQ(parts[2].batch.slot, (std::vector{1}));
   EXPECT_EQ(parts[1].batch.start, (std::vector{0, 2, 4}));
+  EXPECT_EQ(*parts[1].rows, (std::vector<int64_t>{2, 3, 9, 10}));
   EXPECT_EQ(parts[2].batch.tokens, (std::vector{samples.batch.tokens[4]}));
   EXPECT_EQ(parts[1].targets,
             (std::vector{samples.targets[2], samples.targets[3], samples.targets[9], samples.targets[10]}));
