@@ -20,14 +20,15 @@ cmp "$work/a.jsonl" "$work/b.jsonl" || fail "the conversations differ from run t
 recipes/starter/conversations answers --text >"$work/a.txt"
 recipes/starter/conversations questions --text >"$work/q.txt"
 recipes/starter/conversations more-questions --text >>"$work/q.txt"
+recipes/starter/conversations words --text >>"$work/q.txt"
 ! grep -q $'\001' "$work/a.txt" || fail "a line end was not restored"
 
-# Every phrasing comes twice with its answer and twelve times with its title; none is held out.
+# Every phrasing comes twice with its answer and 18 times with its title; none is held out.
 phrasings=$(sed 's/.*"questions": \[//; s/\], "answer".*//' data/howto.jsonl | grep -o '"[^"]*"' | wc -l)
 asked=$(grep -o '"role": "user"' "$work/a.jsonl" | wc -l)
 ((asked >= 2 * phrasings)) || fail "$asked questions of $phrasings phrasings"
 titled=$(grep -c '^Question: ' "$work/q.txt")
-((titled >= 12 * phrasings)) || fail "$titled titles of $phrasings phrasings"
+((titled >= 18 * phrasings)) || fail "$titled titles of $phrasings phrasings"
 grep -qxF 'Answer: What is an RNN?' "$work/q.txt" || fail "no title is what it should be"
 grep -q '^Answer: What is an RNN? A recurrent' "$work/a.txt" || fail "the answer does not go on from its title"
 (($(grep -c '^Question: ' "$work/a.txt") >= asked)) || fail "the text has other questions than the lines"
@@ -64,13 +65,13 @@ recipes/starter/run --steps 3 --model "$work/try.safetensors" >"$work/output" ||
 [[ $(cksum <docs/starter.md) == "$card" ]] || fail "a trial was written into the card"
 grep -q 'train .*--steps 3 .*--seed 1' "$CALLS" || fail "trained otherwise: $(cat "$CALLS")"
 grep -q 'convert .*q8_0' "$CALLS" || fail "not converted: $(cat "$CALLS")"
-for text in '5,612,345' '83 of 100' '0.877' '200 on questions, 100 on answers' '1.000 and 1.000 bits per byte'; do
+for text in '5,612,345' '83 of 100' '0.877' '300 on questions, 100 on answers' '1.000 bits per byte'; do
   grep -qF "$text" "$work/output" || fail "no '$text' in: $(cat "$work/output")"
 done
 if recipes/starter/run >/dev/null 2>&1; then fail "a second run into the same folder was accepted"; fi
 recipes/starter/run --resume >/dev/null || fail "--resume ended with $?"
-(($(grep -c 'train --resume' "$CALLS") == 3)) || fail "not resumed: $(cat "$CALLS")"
-grep -q 'train --init .*more-questions/model.safetensors' "$CALLS" || fail "the answers do not go on from the questions: $(cat "$CALLS")"
+(($(grep -c 'train --resume' "$CALLS") == 4)) || fail "not resumed: $(cat "$CALLS")"
+grep -q 'train --init .*words/model.safetensors' "$CALLS" || fail "the answers do not go on from the questions: $(cat "$CALLS")"
 grep -qF '**83 of 100**' docs/starter.md || fail "the card lacks the score"
 ! grep -qF 'Not measured yet' docs/starter.md || fail "the card keeps its old figures"
 grep -qF '## What it cannot do' docs/starter.md || fail "the card lost its text"
