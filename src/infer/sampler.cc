@@ -80,9 +80,10 @@ bool SequenceSampler::Penalizes() const {
          options_.repetition_penalty != 1;
 }
 
-std::span<const float> SequenceSampler::Adjust(std::span<const float> logits) const {
+std::span<const float> SequenceSampler::Adjust(std::span<const float> logits,
+                                               const Constraint* constraint) const {
   if (tokenizer_ != nullptr) logits = logits.first(std::min<size_t>(logits.size(), tokenizer_->vocab()));
-  if (options_.bias.empty() && !Penalizes()) return logits;
+  if (options_.bias.empty() && !Penalizes() && constraint == nullptr) return logits;
   static thread_local std::vector<float> adjusted;
   adjusted.assign(logits.begin(), logits.end());
   for (const auto& [token, bias] : options_.bias) {
@@ -98,11 +99,12 @@ std::span<const float> SequenceSampler::Adjust(std::span<const float> logits) co
     if (repetition != 1) x = x > 0 ? x / repetition : x * repetition;
     x -= static_cast<float>(options_.presence_penalty + count * options_.frequency_penalty);
   }
+  if (constraint != nullptr) constraint->Mask(adjusted);
   return adjusted;
 }
 
-int SequenceSampler::Draw(std::span<const float> logits) {
-  const std::span<const float> adjusted = Adjust(logits);
+int SequenceSampler::Draw(std::span<const float> logits, Constraint* constraint) {
+  const std::span<const float> adjusted = Adjust(logits, constraint);
   Candidates& left = Scratch();
   const bool mirostat = options_.mirostat_tau > 0;
   if (mirostat) {
@@ -115,8 +117,10 @@ int SequenceSampler::Draw(std::span<const float> logits) {
     const double surprise = -std::log2(left.weights()[drawn] / left.sum());
     mirostat_mu_ -= options_.mirostat_eta * (surprise - options_.mirostat_tau);
   }
-  Accept(left.ids()[drawn]);
-  return left.ids()[drawn];
+  const int token = left.ids()[drawn];
+  Accept(token);
+  if (constraint != nullptr) constraint->Accept(token);
+  return token;
 }
 
 /// Whether a token's text is one of those that may be repeated at will: a part of this list, in its order, so

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "infer/constraint.h"
 #include "text/tokenizer.h"
 
 namespace linnet {
@@ -78,12 +79,13 @@ class SequenceSampler {
   /// Error if an option makes no sense.
   SequenceSampler(SamplerOptions options, uint64_t seed, const Tokenizer* tokenizer = nullptr);
 
-  /// Draws a token and takes note of it. Errors as SamplingProbabilities, and if a bias is of a token that is
-  /// not in the vocabulary.
-  int Draw(std::span<const float> logits);
+  /// Draws a token and takes note of it, as does the constraint, if there is one: what it forbids is never
+  /// drawn. Errors as SamplingProbabilities, and if a bias is of a token that is not in the vocabulary.
+  int Draw(std::span<const float> logits, Constraint* constraint = nullptr);
 
-  /// Steps 1 and 2, without padding. The result holds until the next call on this thread.
-  std::span<const float> Adjust(std::span<const float> logits) const;
+  /// Steps 1 and 2, without padding and, with a constraint, what it forbids. The result holds until the next
+  /// call on this thread.
+  std::span<const float> Adjust(std::span<const float> logits, const Constraint* constraint = nullptr) const;
   /// Step 5, for a token that came from elsewhere.
   void Accept(int token);
 
