@@ -8,37 +8,12 @@
 #include <variant>
 
 #include "base/check.h"
+#include "infer/sampler_settings.h"
 
 namespace linnet {
 namespace {
 
 constexpr float kBanned = -std::numeric_limits<float>::infinity();
-
-struct Setting {
-  const char* name;
-  std::variant<double SamplerOptions::*, int SamplerOptions::*> member;
-  double lowest, highest;  // as flag
-  const char* help;
-};
-
-using S = SamplerOptions;
-constexpr Setting kSettings[] = {
-    {"temperature", &S::temperature, 0, 1e6, "Above 1 more surprising, below 1 less; 0 takes the likeliest"},
-    {"top-p", &S::top_p, 0, 1, "Draw from the likeliest tokens that together reach this share; 1 is off"},
-    {"top-k", &S::top_k, 0, 1 << 30, "Draw from the K likeliest tokens; 0 is off"},
-    {"min-p", &S::min_p, 0, 1, "Drop tokens less likely than this times the likeliest; 0 is off"},
-    {"typical-p", &S::typical_p, 1e-9, 1, "Keep the tokens nearest to the expected surprise; 1 is off"},
-    {"presence-penalty", &S::presence_penalty, -100, 100,
-     "Taken off the logit of each token that was generated"},
-    {"frequency-penalty", &S::frequency_penalty, -100, 100,
-     "Taken off it as often as the token was generated; blanks and digits do not count"},
-    {"penalty-decay", &S::penalty_decay, 0, 1, "What is left of that count after each token"},
-    {"repetition-penalty", &S::repetition_penalty, 1e-3, 1e3,
-     "Divides the logit of each token that was generated; 1 is off"},
-    {"mirostat-tau", &S::mirostat_tau, 0, 100,
-     "Keep the surprise of the text near this many bits a token, instead of the filters above; 0 is off"},
-    {"mirostat-eta", &S::mirostat_eta, 0, 1, "How fast mirostat adapts"},
-};
 
 template <class T>
 T Number(const std::string& text) {
@@ -59,7 +34,7 @@ std::pair<std::string, float> SplitBias(const std::string& text) {
 }  // namespace
 
 void SamplingOptions::AddTo(CLI::App& command) {
-  for (const Setting& setting : kSettings) {
+  for (const SamplerSetting& setting : SamplerSettings()) {
     std::visit(
         [&](auto member) {
           command.add_option(fmt::format("--{}", setting.name), sampler.*member, setting.help)
@@ -120,7 +95,7 @@ void SamplingOptions::ChooseSeed() {
 }
 
 void SetSampling(SamplerOptions& options, const std::string& name, const std::string& value) {
-  for (const Setting& setting : kSettings) {
+  for (const SamplerSetting& setting : SamplerSettings()) {
     if (setting.name != name) continue;
     SamplerOptions changed = options;
     std::visit(
@@ -141,7 +116,7 @@ void SetSampling(SamplerOptions& options, const std::string& name, const std::st
 
 std::vector<std::pair<std::string, std::string>> SamplingSettings(const SamplerOptions& options) {
   std::vector<std::pair<std::string, std::string>> settings;
-  for (const Setting& setting : kSettings) {
+  for (const SamplerSetting& setting : SamplerSettings()) {
     std::visit([&](auto member) { settings.emplace_back(setting.name, fmt::format("{}", options.*member)); },
                setting.member);
   }
