@@ -37,7 +37,7 @@ struct Variant {
 };
 
 /// The likeliest tokens and the one that came.
-struct TokenScore {
+struct ScoredToken {
   int token = 0;
   float logprob = 0;  // of the model itself: before bias, penalties and temperature
   std::vector<std::pair<int, float>> top;
@@ -75,8 +75,8 @@ struct Job {
 
   /// All are called on the engine's thread and must not block. Text is bytes: a piece may end inside a
   /// character; stop texts never appear in it. `score` is null unless scores are wanted.
-  std::function<void(std::string_view text, const TokenScore* score)> on_text;
-  std::function<void(const std::vector<TokenScore>& scores)> on_prompt_scores;
+  std::function<void(std::string_view text, const ScoredToken* score)> on_text;
+  std::function<void(const std::vector<ScoredToken>& scores)> on_prompt_scores;
   std::function<void(std::vector<float> mean)> on_hidden;
   /// Names the place after the answer, so that the next turn finds it; may be null.
   std::function<std::string(const std::string& answer)> key_after;

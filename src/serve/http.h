@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/check.h"
+
 namespace linnet {
 
 struct HttpRequest {
@@ -22,6 +24,23 @@ struct HttpRequest {
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+/// What is wrong with a request, or why it cannot be done now.
+class HttpError : public Error {
+ public:
+  /// `param` is the field that is wrong, `code` a word for programs ("model_not_found"); both may be empty.
+  HttpError(int http_status, const std::string& message, std::string field = "", std::string word = "")
+      : Error(message), status(http_status), param(std::move(field)), code(std::move(word)) {}
+
+  int status;
+  std::string param, code;
+  HttpHeaders headers;  // Retry-After
+};
+
+/// The body of a reply that says what went wrong, in OpenAI's form:
+///   {"error": {"message", "type", "param", "code"}}
+std::string ErrorJson(int status, std::string_view message, std::string_view param = "",
+                      std::string_view code = "");
 
 /// The reply to one request. All functions may be called from any thread, and return at once; after the
 /// client has gone they do nothing.
@@ -51,6 +70,7 @@ using HttpHandler = std::function<void(const HttpRequest& request, std::shared_p
 struct HttpRoute {
   std::string method, path;
   HttpHandler handler;
+  bool open = false;  // to everybody, without a key
 };
 
 }  // namespace linnet
