@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
-
-#include "infer/stop_filter.h"
 
 namespace linnet {
 namespace {
@@ -54,68 +51,35 @@ class Text {
   int64_t tokens_ = 0;
 };
 
-/// Takes a text back to before a stop string. The tokens that hold one may begin before it, and what they are
-/// is known only at its end, so the text is kept as it was before the first token that may belong to one.
-class WayBack {
- public:
-  /// To be called after a token's text went through the filter, before the token is read. `shown` is what the
-  /// filter let through.
-  void Note(const Text& text, const StopFilter& filter, std::string_view token, std::string_view shown) {
-    if (filter.held() == 0) {
-      before_.reset();
-    } else if (filter.held() <= token.size()) {
-      before_ = text.Save();
-      shown_ = token.substr(0, token.size() - filter.held());
-    } else {
-      shown_ += shown;
-    }
-  }
-  /// To be called when the filter has stopped, before the last token is read.
-  void Take(Text& text, std::string_view shown, const Tokenizer& tokenizer) {
-    if (before_) text.Restore(*before_);
-    const std::string rest = (before_ ? shown_ : "") + std::string(shown);
-    if (!rest.empty()) text.Read(tokenizer.Encode(rest));
-  }
-
- private:
-  std::optional<Snapshot> before_;
-  std::string shown_;  // of the text since then
-};
+/// Goes back to before the stop string that ended a text, whose last token has not been read.
+void TakeBack(Text& text, WayBack::Place place, const Tokenizer& tokenizer) {
+  if (place.from) text.Restore(*place.from);
+  if (!place.text.empty()) text.Read(tokenizer.Encode(place.text));
+}
 
 /// Draws tokens and feeds them back, until something ends it. The last one drawn is read only if a snapshot
 /// is wanted.
 Generation::End Continue(Text& text, const Tokenizer& tokenizer, const GenerateOptions& options,
                          Generation& progress) {
-  SequenceSampler sampler(options.sampler, options.seed, &tokenizer);
-  for (const int token : options.said) sampler.Accept(token);
-  StopFilter filter(options.stops);
+  TextWriter writer(options, tokenizer);
   WayBack way_back;
   const bool keeps = options.snapshot != nullptr;
-  auto end = Generation::End::kLength;
-  while (progress.tokens < options.max_tokens) {
-    if (Interrupted(options)) {
-      end = Generation::End::kInterrupted;
-      break;
-    }
+  while (!writer.end() && !Interrupted(options)) {
     const Tensor& logits = text.logits();
-    const int token = sampler.Draw({logits.data(), static_cast<size_t>(logits.size())});
-    if (token == Tokenizer::kEndOfText && !options.past_end) {
-      end = Generation::End::kEndOfText;
+    const auto token = writer.Next({logits.data(), static_cast<size_t>(logits.size())});
+    if (!token) break;
+    ++progress.tokens;
+    Emit(options, token->shown);
+    if (writer.end() == Generation::End::kStopString) {
+      if (keeps) TakeBack(text, way_back.Take(*token), tokenizer);
       break;
     }
-    ++progress.tokens;
-    const std::string bytes = tokenizer.Decode({&token, 1}), shown = filter.Push(bytes);
-    Emit(options, shown);
-    if (filter.stopped()) {
-      if (keeps) way_back.Take(text, shown, tokenizer);
-      return Generation::End::kStopString;
-    }
-    if (keeps) way_back.Note(text, filter, bytes, shown);
+    if (keeps) way_back.Note(writer, *token, [&] { return text.Save(); });
     Report(options, progress.prompt_tokens, progress.tokens);
-    if (keeps || progress.tokens < options.max_tokens) text.Read({&token, 1});
+    if (keeps || !writer.end()) text.Read({&token->id, 1});
   }
-  Emit(options, filter.Finish());
-  return end;
+  Emit(options, writer.Finish());
+  return writer.end().value_or(Generation::End::kInterrupted);
 }
 
 }  // namespace
@@ -154,9 +118,7 @@ Tensor Prefill(const Model& model, const State& state, std::span<const int> toke
 
 Generation Generate(const LoadedModel& model, const Tokenizer& tokenizer, std::vector<int> prompt,
                     const GenerateOptions& options) {
-  options.sampler.Validate();
-  Check(options.max_tokens >= 0, "the number of tokens to generate must be at least 0 but is {}",
-        options.max_tokens);
+  options.Validate();
   Text text(model, options.resume);
   if (prompt.empty() && !text.logits()) {
     Check(text.tokens() == 0, "the state does not say what followed it (it is a mixture); give it a prompt");

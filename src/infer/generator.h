@@ -11,10 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "infer/sampler.h"
+#include "infer/text_writer.h"
 #include "nn/model.h"
-#include "nn/state_file.h"
-#include "text/tokenizer.h"
 
 namespace linnet {
 
@@ -27,14 +25,7 @@ inline constexpr int kPrefillRows = 512;
 Tensor Prefill(const Model& model, const State& state, std::span<const int> tokens, int slot = 0,
                const std::function<bool(int64_t done)>& on_chunk = {});
 
-struct GenerateOptions {
-  int64_t max_tokens = 256;
-  SamplerOptions sampler;
-  uint64_t seed = 0;
-  /// Text at which the output ends; it is not part of the output.
-  std::vector<std::string> stops;
-  /// Goes on after the end-of-text token, which then is output like any other.
-  bool past_end = false;
+struct GenerateOptions : WritingOptions {
   /// Receives the output piece by piece, as bytes: a piece may end inside a character.
   std::function<void(std::string_view piece)> on_text;
   /// Told how far things are: tokens of the prompt read, tokens generated.
@@ -47,13 +38,10 @@ struct GenerateOptions {
   /// string nor an end-of-text token that ended it. Left alone if the generation was interrupted while it
   /// read the prompt.
   Snapshot* snapshot = nullptr;
-  /// Tokens that the sampler takes note of before it draws, as if it had drawn them: the beginning of what is
-  /// continued.
-  std::vector<int> said;
 };
 
 struct Generation {
-  enum class End { kLength, kStopString, kEndOfText, kInterrupted };
+  using End = TextEnd;
   static constexpr int kEnds = 4;
   End end = End::kLength;
   int64_t prompt_tokens = 0;

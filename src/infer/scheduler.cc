@@ -4,8 +4,6 @@
 #include <chrono>
 #include <utility>
 
-#include "infer/stop_filter.h"
-
 namespace linnet {
 namespace {
 
@@ -28,10 +26,7 @@ struct Scheduler::Text {
       : prompt(std::move(prompt_ids)),
         options(std::move(generate_options)),
         on_end(std::move(at_end)),
-        sampler(options.sampler, options.seed, &tokenizer),
-        filter(options.stops) {
-    for (const int token : options.said) sampler.Accept(token);
-  }
+        writer(options, tokenizer) {}
 
   size_t read() const { return static_cast<size_t>(result.prompt_tokens); }
   bool is_read() const { return read() == prompt.size(); }
@@ -46,15 +41,14 @@ struct Scheduler::Text {
   }
   void End(Generation::End end) {
     result.end = end;
-    if (end != Generation::End::kStopString) Emit(filter.Finish());
+    Emit(writer.Finish());
     ended = true;
   }
 
   std::vector<int> prompt;
   GenerateOptions options;
   OnEnd on_end;
-  SequenceSampler sampler;
-  StopFilter filter;
+  TextWriter writer;
   FinishedText result;
   int slot = -1;
   bool ended = false;
@@ -70,8 +64,6 @@ Scheduler::Scheduler(const LoadedModel& model, const Tokenizer& tokenizer, Limit
 Scheduler::~Scheduler() = default;
 
 void Scheduler::Add(std::vector<int> prompt, GenerateOptions options, OnEnd on_end) {
-  Check(options.max_tokens >= 0, "the number of tokens to generate must be at least 0 but is {}",
-        options.max_tokens);
   Check(options.resume == nullptr && options.snapshot == nullptr,
         "[scheduler] texts begin and end here; it takes and leaves no states");
   if (prompt.empty()) prompt.push_back(Tokenizer::kEndOfText);
@@ -99,7 +91,7 @@ std::vector<Scheduler::Text*> Scheduler::Fill(Batch& batch) const {
   std::vector<Text*> texts;
   const auto append = [&](Text& text) {
     if (text.is_read()) {
-      batch.Append({text.result.ids.back()}, text.slot);
+      batch.Append({text.writer.ids().back()}, text.slot);
     } else {
       const auto begin = text.prompt.begin() + static_cast<ptrdiff_t>(text.read()),
                  end = begin + text.next_rows();
@@ -132,25 +124,24 @@ void Scheduler::Advance(Text& text, std::span<const float> logits) const {
 
 void Scheduler::DrawNext(Text& text, std::span<const float> logits) const {
   FinishedText& result = text.result;
-  if (result.ids.empty()) {
+  if (text.writer.ids().empty()) {
     result.prompt_seconds = SecondsSince(text.start);
     text.start = Clock::now();
   }
-  if (text.options.max_tokens == 0) return text.End(Generation::End::kLength);
-  const int token = text.sampler.Draw(logits);
-  if (token == Tokenizer::kEndOfText && !text.options.past_end) return text.End(Generation::End::kEndOfText);
-  result.ids.push_back(token);
-  ++result.tokens;
-  text.Emit(text.filter.Push(tokenizer_.Decode({&token, 1})));
-  if (text.filter.stopped()) return text.End(Generation::End::kStopString);
-  text.Report();
-  if (result.tokens == text.options.max_tokens) text.End(Generation::End::kLength);
+  const auto token = text.writer.Next(logits);
+  if (token) {
+    ++result.tokens;
+    text.Emit(token->shown);
+    if (!text.writer.end() || *text.writer.end() == Generation::End::kLength) text.Report();
+  }
+  if (text.writer.end()) text.End(*text.writer.end());
 }
 
 void Scheduler::Retire() {
   std::vector<std::unique_ptr<Text>> ended;
   for (auto& text : running_) {
     if (!text->ended) continue;
+    text->result.ids = text->writer.ids();
     (text->is_read() ? text->result.seconds : text->result.prompt_seconds) = SecondsSince(text->start);
     free_slots_.push_back(text->slot);
     ended.push_back(std::move(text));
