@@ -1,12 +1,13 @@
 // The laws that every architecture obeys, with matrices in float32 and in bf16:
 //   a ragged batch == its sequences one by one; one chunk == token by token == any pieces; save and restore
-//   == uninterrupted; a row's logits do not depend on what else is in the batch; analytic == numeric gradient
-//   of every parameter; running blocks again in the backward pass changes nothing; writing and reading a
-//   checkpoint changes nothing.
+//   == uninterrupted; cuts at certain places change no bit; a row's logits do not depend on what else is in
+//   the batch; analytic == numeric gradient of every parameter; running blocks again in the backward pass
+//   changes nothing; writing and reading a checkpoint changes nothing.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "formats/safetensors.h"
 #include "nn/model.h"
@@ -110,6 +111,24 @@ TEST_P(ModelLaws, OneChunkIsTokenByTokenIsAnyPieces) {
     const State other = model_.NewState(1);
     EXPECT_LE(Difference(whole, InPieces(model_, other, 0, tokens, pieces)), tolerance)
         << pieces.size() << " pieces";
+  }
+}
+
+// What lets a server cut a prompt as its other work leaves room.
+TEST_P(ModelLaws, CutsAtMultiplesOfKCutRowsAreTheSameToTheBit) {
+  const std::vector<int> tokens = Tokens(307, 1);
+  const State state = model_.NewState(1);
+  const auto whole = InPieces(model_, state, 0, tokens, {307});
+  const std::vector<Tensor> left = state.Save(0);
+  const int c = kCutRows;
+  for (const std::vector<int>& pieces :
+       {std::vector<int>{c, 307 - c}, {18 * c, 19}, {4 * c, 4 * c, 10 * c, 19}, {6 * c, c, c, c, 9 * c, 19}}) {
+    const State other = model_.NewState(1);
+    EXPECT_EQ(InPieces(model_, other, 0, tokens, pieces), whole) << pieces.size() << " pieces";
+    const std::vector<Tensor> also = other.Save(0);
+    for (size_t v = 0; v < left.size(); ++v) {
+      EXPECT_EQ(std::memcmp(left[v].raw(), also[v].raw(), left[v].bytes()), 0) << state.specs()[v].name;
+    }
   }
 }
 

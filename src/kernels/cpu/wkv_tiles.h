@@ -13,6 +13,7 @@ namespace linnet {
 inline constexpr size_t kWkvChunk = 16;
 /// Up to this many rows the steps one by one are faster than a chunk padded to 16.
 inline constexpr int64_t kWkvStepRows = 6;
+static_assert(kCutRows % kWkvChunk == 0 && kCutRows > kWkvStepRows, "cuts must not be felt");
 
 inline int64_t WkvChunks(int64_t length) {
   return (length + static_cast<int64_t>(kWkvChunk) - 1) / static_cast<int64_t>(kWkvChunk);
