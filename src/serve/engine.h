@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,8 +40,8 @@ struct Variant {
 /// The likeliest tokens and the one that came.
 struct ScoredToken {
   int token = 0;
-  float logprob = 0;  // of the model itself: before bias, penalties and temperature
-  std::vector<std::pair<int, float>> top;
+  double logprob = 0;                       // of the model itself: before bias, penalties and temperature
+  std::vector<std::pair<int, double>> top;  // the likeliest first
 };
 
 struct JobResult {
@@ -71,10 +72,14 @@ struct Job {
   int top_logprobs = -1;                   // -1: no scores are wanted
   bool prompt_logprobs = false;            // scores of the prompt's tokens, too (echo); reads all of it
   bool embed = false;                      // only reads; `on_hidden` gets the mean over the prompt's rows
+  size_t embed_from = 0;                   // from that of this token on
   bool keep_place = false;                 // fills JobResult::place
 
-  /// All are called on the engine's thread and must not block. Text is bytes: a piece may end inside a
-  /// character; stop texts never appear in it. `score` is null unless scores are wanted.
+  /// All are called on the engine's thread and must not block; what they throw ends the job with that error.
+  /// Text is bytes: a piece may end inside a character; stop texts never appear in it. If scores are wanted
+  /// `on_text` is called for every token, even where its text is held back, and `score` is not null but for
+  /// text that was held back to the end. Of a prompt's scores the first has no number (NaN): nothing comes
+  /// before it.
   std::function<void(std::string_view text, const ScoredToken* score)> on_text;
   std::function<void(const std::vector<ScoredToken>& scores)> on_prompt_scores;
   std::function<void(std::vector<float> mean)> on_hidden;
@@ -104,7 +109,7 @@ class Engine {
     int queue = 256;          // jobs that may wait
     int rows = kPrefillRows;  // of prompts in one step while others are being written
     int64_t cache_bytes = int64_t{512} << 20;
-    std::filesystem::path cache_dir;  // "": nothing is kept on disk
+    std::filesystem::path cache_dir = {};  // "": nothing is kept on disk
     int64_t cache_dir_bytes = int64_t{4} << 30;
   };
 
