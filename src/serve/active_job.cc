@@ -103,6 +103,17 @@ void ActiveJob::Begin(State& state, int slot, StateCache& cache, size_t tokens,
   if (read_ == reading_.size()) EndPrompt({from->logits.data(), static_cast<size_t>(vocab_)});
 }
 
+void ActiveJob::Pause() {
+  paused_ = state_->Save(slot_);
+  slot_ = -1;
+}
+
+void ActiveJob::Resume(int slot) {
+  slot_ = slot;
+  state_->Restore(slot, paused_);
+  paused_.clear();
+}
+
 size_t ActiveJob::SegmentEnd() const {
   const bool marked = phase_ == Phase::kPrompt && next_mark_ < job_.marks.size();
   return marked ? job_.marks[next_mark_].tokens : reading_.size();

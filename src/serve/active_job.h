@@ -43,6 +43,11 @@ class ActiveJob {
   void Begin(State& state, int slot, StateCache& cache, size_t tokens,
              const std::shared_ptr<const Snapshot>& known);
 
+  /// Gives its slot away; Resume() takes another.
+  void Pause();
+  bool is_paused() const { return slot_ < 0 && phase_ != Phase::kWaiting; }
+  void Resume(int slot);
+
   bool reads_prompt() const { return phase_ == Phase::kPrompt; }
   bool writes() const { return phase_ == Phase::kWriting; }
   bool has_ended() const { return phase_ == Phase::kEnded; }
@@ -66,6 +71,8 @@ class ActiveJob {
   void Fail(const std::string& why);
 
   const JobResult& result() const { return result_; }
+  /// Drawn so far.
+  int64_t tokens() const { return static_cast<int64_t>(writer_.ids().size()); }
   /// Calls on_end, once.
   void Finish();
 
@@ -103,6 +110,7 @@ class ActiveJob {
   State* state_ = nullptr;
   StateCache* cache_ = nullptr;
   int slot_ = -1;
+  std::vector<Tensor> paused_;
   int64_t seen_ = 0;          // tokens, those before the prompt included
   std::vector<int> reading_;  // the prompt, then what closes the text
   size_t read_ = 0, segment_ = 0, next_mark_ = 0;

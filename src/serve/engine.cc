@@ -9,114 +9,150 @@
 #include <unordered_set>
 #include <utility>
 
-#include "ops/ops.h"
 #include "serve/active_job.h"
 #include "serve/job_queue.h"
 #include "serve/state_cache.h"
+#include "serve/step_plan.h"
 
 namespace linnet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// One forward pass: jobs with the same adapters, and what is wanted of their rows.
-struct Pass {
-  struct Member {
-    ActiveJob* job;
-    int rows;
-    Dim hidden = 0, logits = 0;  // rows that it gets of each
-  };
-  Batch batch;
-  std::vector<Member> members;
-  std::vector<int> logits_rows;  // of the wanted ones
-
-  void Append(ActiveJob& job, int rows) {
-    const auto first = static_cast<int>(batch.tokens.size());
-    batch.Append(job.Next(rows), job.slot());
-    const ActiveJob::Wanted wanted = job.WantedOf(rows);
-    Member member{&job, rows};
-    for (int row = wanted.first; row < rows; ++row) {
-      if (wanted.logits) logits_rows.push_back(static_cast<int>(batch.wanted.size()));
-      ++(wanted.logits ? member.logits : member.hidden);
-      batch.wanted.push_back(first + row);
-    }
-    members.push_back(member);
+/// Tokens a second over the last ten.
+class Rate {
+ public:
+  void Add(int64_t tokens) {
+    const auto now = Clock::now();
+    if (counts_.empty() || now - counts_.back().first > kTogether) counts_.push_back({now, 0});
+    counts_.back().second += tokens;
+    Forget();
   }
+  double PerSecond() {
+    Forget();
+    int64_t sum = 0;
+    for (const auto& [when, tokens] : counts_) sum += tokens;
+    return static_cast<double>(sum) / std::chrono::duration<double>(kWindow).count();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kWindow{10};
+  static constexpr std::chrono::milliseconds kTogether{100};
+  void Forget() {
+    while (!counts_.empty() && Clock::now() - counts_.front().first > kWindow) counts_.pop_front();
+  }
+  std::deque<std::pair<Clock::time_point, int64_t>> counts_;
 };
 
-/// The first `rows` rows of what is left of a matrix.
-std::span<const float> TakeRows(const float*& next, Dim rows, Dim width) {
-  const std::span<const float> taken{next, static_cast<size_t>(rows * width)};
-  next += rows * width;
-  return taken;
+std::unique_ptr<StateFolder> FolderOf(const LoadedModel& model, const Tokenizer& tokenizer,
+                                      const Engine::Options& options) {
+  if (options.cache_dir.empty()) return nullptr;
+  return std::make_unique<StateFolder>(options.cache_dir, model, tokenizer.name(), options.cache_dir_bytes);
 }
 
 }  // namespace
 
 struct Engine::Impl {
-  Impl(const LoadedModel& m, const Tokenizer& t, Options o)
-      : model(m),
-        tokenizer(t),
-        options(std::move(o)),
-        cache(options.cache_bytes),
-        state(m.NewState(options.slots)) {
-    for (int slot = options.slots; slot-- > 0;) free_slots.push_back(slot);
-    figures.slots = options.slots;
-    thread = std::thread([this] { Run(); });
-  }
-  ~Impl() {
-    {
-      std::lock_guard lock(mutex);
-      draining = stopping = true;
-    }
-    work.notify_all();
-    thread.join();
-  }
+  Impl(const LoadedModel& m, const Tokenizer& t, Options o);
+  ~Impl();
 
+  // The engine's thread.
   void Run();
+  /// False if all is over.
   bool Wait();
   void EndCancelled();
+  /// Gives slots to jobs that wait.
   void Admit();
+  /// Takes a slot from the client that has the most, if one that waits has far fewer.
+  void MakeRoom();
+  std::unique_ptr<ActiveJob> NextJob();
+  /// Begins a job, or has the place from which it begins read from disk.
   void Start(std::unique_ptr<ActiveJob> job);
+  void Begin(std::unique_ptr<ActiveJob> job, size_t tokens, const StateCache::Place& known);
+  void Load(std::unique_ptr<ActiveJob> job, const ActiveJob::Beginning& beginning);
+  void TakeArrived();
   void Step();
-  std::map<const Adapters*, Pass> Plan();
-  void Run(const Adapters* adapters, Pass& pass);
+  /// Ends the jobs that are over.
   void Retire();
   void End(std::unique_ptr<ActiveJob> job);
+  /// So that others see them.
+  void CountWork();
+  JobQueue::Running CountRunning() const;
+  int RetryAfter() const;
+
+  /// A job for which a place is read from disk.
+  struct Loading {
+    std::unique_ptr<ActiveJob> job;
+    ActiveJob::Beginning beginning;
+  };
+  struct Loaded {
+    ActiveJob::Beginning beginning;
+    StateCache::Place place;  // null if it could not be read
+  };
 
   const LoadedModel& model;
   const Tokenizer& tokenizer;
   const Options options;
-  StateCache cache;
 
   // The engine's thread alone.
   State state;
   std::vector<int> free_slots;
   std::vector<std::unique_ptr<ActiveJob>> running;  // in the order in which they began
+  std::unordered_map<JobId, Loading> loading;
+  std::unordered_map<JobId, Loaded> loaded;  // of jobs that wait for a slot
+  Pace pace;
+  ReadingTurns turns;
+  int64_t ended_tokens = 0;
 
   mutable std::mutex mutex;  // of what follows
   std::condition_variable work, ended;
   JobQueue queue;
   std::unordered_set<JobId> live, cancelled;
+  std::vector<std::pair<JobId, StateCache::Place>> arrived;  // from disk
+  int loading_jobs = 0;
   JobId last_id = 0;
   bool draining = false, stopping = false;
   EngineFigures figures;
+  Rate rate;
+  double job_s = 0;  // that one takes, about
 
+  std::unique_ptr<StateCache> cache;  // has a thread, which tells of what it loaded
   std::thread thread;
 };
+
+Engine::Impl::Impl(const LoadedModel& m, const Tokenizer& t, Options o)
+    : model(m), tokenizer(t), options(std::move(o)), state(m.NewState(options.slots)) {
+  for (int slot = options.slots; slot-- > 0;) free_slots.push_back(slot);
+  figures.slots = options.slots;
+  cache = std::make_unique<StateCache>(options.cache_bytes, FolderOf(model, tokenizer, options));
+  thread = std::thread([this] { Run(); });
+}
+
+Engine::Impl::~Impl() {
+  {
+    std::lock_guard lock(mutex);
+    draining = stopping = true;
+  }
+  work.notify_one();
+  thread.join();
+}
 
 void Engine::Impl::Run() {
   while (Wait()) {
     EndCancelled();
+    TakeArrived();
     Admit();
     Step();
+    CountWork();
     Retire();
   }
 }
 
 bool Engine::Impl::Wait() {
   std::unique_lock lock(mutex);
-  work.wait(lock, [&] { return stopping || !running.empty() || queue.size() > 0 || !cancelled.empty(); });
+  work.wait(lock, [&] {
+    return stopping || !running.empty() || queue.size() > 0 || !cancelled.empty() || !arrived.empty();
+  });
   if (stopping) cancelled = live;
   return !stopping || !live.empty();
 }
@@ -127,6 +163,10 @@ void Engine::Impl::EndCancelled() {
     std::lock_guard lock(mutex);
     for (JobId id : std::exchange(cancelled, {})) {
       if (auto job = queue.Remove(id)) waiting.push_back(std::move(job));
+      if (auto node = loading.extract(id)) {
+        waiting.push_back(std::move(node.mapped().job));
+        --loading_jobs;
+      }
       for (const auto& job : running) {
         if (job->id() == id) job->Interrupt();
       }
@@ -139,39 +179,93 @@ void Engine::Impl::EndCancelled() {
   Retire();
 }
 
-void Engine::Impl::Admit() {
-  while (!free_slots.empty()) {
-    std::unique_ptr<ActiveJob> job;
-    {
-      std::lock_guard lock(mutex);
-      job = queue.Pop();
-    }
-    if (!job) break;
-    Start(std::move(job));
-  }
-  Retire();
+JobQueue::Running Engine::Impl::CountRunning() const {
+  JobQueue::Running counts;
+  for (const auto& job : running) ++counts[job->client()];
+  return counts;
 }
 
-/// Calls `body`; the job fails with what it throws.
-template <class Body>
-void Guard(ActiveJob& job, const Body& body) {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    job.Fail(error.what());
+std::unique_ptr<ActiveJob> Engine::Impl::NextJob() {
+  const JobQueue::Running counts = CountRunning();
+  std::lock_guard lock(mutex);
+  return queue.Pop(counts);
+}
+
+void Engine::Impl::MakeRoom() {
+  const JobQueue::Running counts = CountRunning();
+  std::lock_guard lock(mutex);
+  const std::string* next = queue.Next(counts);
+  if (next == nullptr || !free_slots.empty()) return;
+  const auto has = counts.find(*next);
+  const auto most = std::ranges::max_element(counts, {}, [](const auto& count) { return count.second; });
+  if (most->second <= (has == counts.end() ? 0 : has->second) + 1) return;
+  const auto last = std::find_if(running.rbegin(), running.rend(),
+                                 [&](const auto& job) { return job->client() == most->first; });
+  free_slots.push_back((*last)->slot());
+  (*last)->Pause();
+  queue.PutBack(std::move(*last));
+  running.erase(std::next(last).base());
+}
+
+void Engine::Impl::Admit() {
+  MakeRoom();
+  while (!free_slots.empty() && loading.size() < static_cast<size_t>(options.slots)) {
+    std::unique_ptr<ActiveJob> job = NextJob();
+    if (!job) break;
+    Start(std::move(job));
+    Retire();  // its slot is free again if nothing is to be read or written
   }
 }
 
 void Engine::Impl::Start(std::unique_ptr<ActiveJob> job) {
-  size_t tokens = 0;
-  std::shared_ptr<const Snapshot> known;
-  const auto beginnings = job->Beginnings();
-  for (const auto& beginning : beginnings) {
-    known = cache.Find(beginning.key, beginning.needs_logits);
-    tokens = beginning.tokens;
-    if (known) break;
+  if (job->is_paused()) {
+    job->Resume(free_slots.back());
+    free_slots.pop_back();
+    running.push_back(std::move(job));
+    return;
   }
-  if (!beginnings.empty()) {
+  const auto from_disk = loaded.extract(job->id());
+  if (from_disk && from_disk.mapped().place)
+    return Begin(std::move(job), from_disk.mapped().beginning.tokens, from_disk.mapped().place);
+  for (const auto& beginning : job->Beginnings()) {
+    if (const auto known = cache->Find(beginning.key, beginning.needs_logits))
+      return Begin(std::move(job), beginning.tokens, known);
+    if (!from_disk && cache->OnDisk(beginning.key)) return Load(std::move(job), beginning);
+  }
+  Begin(std::move(job), 0, nullptr);
+}
+
+void Engine::Impl::Load(std::unique_ptr<ActiveJob> job, const ActiveJob::Beginning& beginning) {
+  const JobId id = job->id();
+  loading[id] = {std::move(job), beginning};
+  {
+    std::lock_guard lock(mutex);
+    ++loading_jobs;
+  }
+  cache->Load(beginning.key, [this, id](const StateCache::Place& place) {
+    {
+      std::lock_guard lock(mutex);
+      arrived.emplace_back(id, place);
+    }
+    work.notify_one();
+  });
+}
+
+void Engine::Impl::TakeArrived() {
+  std::lock_guard lock(mutex);
+  for (auto& [id, place] : std::exchange(arrived, {})) {
+    auto node = loading.extract(id);
+    if (!node) continue;  // it was cancelled meanwhile
+    const ActiveJob::Beginning& beginning = node.mapped().beginning;
+    const bool usable = place && (place->logits || !beginning.needs_logits);
+    loaded[id] = {beginning, usable ? place : nullptr};
+    queue.PutBack(std::move(node.mapped().job));
+    --loading_jobs;
+  }
+}
+
+void Engine::Impl::Begin(std::unique_ptr<ActiveJob> job, size_t tokens, const StateCache::Place& known) {
+  if (!job->Beginnings().empty()) {
     std::lock_guard lock(mutex);
     ++(known ? figures.cache_hits : figures.cache_misses);
   }
@@ -179,59 +273,49 @@ void Engine::Impl::Start(std::unique_ptr<ActiveJob> job) {
   free_slots.pop_back();
   running.push_back(std::move(job));
   ActiveJob& begun = *running.back();
-  Guard(begun, [&] { begun.Begin(state, slot, cache, tokens, known); });
-}
-
-std::map<const Adapters*, Pass> Engine::Impl::Plan() {
-  std::map<const Adapters*, Pass> passes;
-  int writing = 0;
-  for (const auto& job : running) {
-    if (job->reads_prompt()) continue;
-    writing += job->writes();
-    passes[job->adapters()].Append(*job, job->RowsFor(kPrefillRows));
-  }
-  int room = writing > 0 ? options.rows : 2 * kPrefillRows;
-  bool any = writing > 0;
-  for (const auto& job : running) {
-    if (!job->reads_prompt()) continue;
-    const int rows = job->RowsFor(room);
-    if (rows > room && any) continue;
-    passes[job->adapters()].Append(*job, rows);
-    room -= rows;
-    any = true;
-  }
-  return passes;
-}
-
-void Engine::Impl::Run(const Adapters* adapters, Pass& pass) {
-  Tensor hidden, logits;
-  try {
-    const AdaptersInForce in_force(adapters);
-    // No rows wanted would mean all of them.
-    const bool any = !pass.batch.wanted.empty();
-    if (!any) pass.batch.wanted = {0};
-    hidden = model.model->Hidden(pass.batch, state);
-    if (!pass.logits_rows.empty())
-      logits = ops::Linear(ops::Rows(hidden, pass.logits_rows), model.model->head());
-  } catch (const std::exception& error) {
-    // Some of their states are those of before the pass, some are not: none of them can go on.
-    for (const Pass::Member& member : pass.members) member.job->Fail(error.what());
-    return;
-  }
-  const float *next_hidden = hidden.data(), *next_logits = logits ? logits.data() : nullptr;
-  for (const Pass::Member& member : pass.members) {
-    const auto own_hidden = TakeRows(next_hidden, member.hidden + member.logits, hidden.dim(1));
-    const auto own_logits = TakeRows(next_logits, member.logits, model.vocab());
-    Guard(*member.job, [&] { member.job->Advance(member.rows, own_hidden, own_logits); });
-  }
+  Guard(begun, [&] { begun.Begin(state, slot, *cache, tokens, known); });
 }
 
 void Engine::Impl::Step() {
   if (running.empty()) return;
-  auto passes = Plan();
-  for (auto& [adapters, pass] : passes) Run(adapters, pass);
+  const auto start = Clock::now();
+  std::map<const Adapters*, Pass> passes;
+  std::vector<ActiveJob*> readers;
+  int writing = 0, reading = 0;
+  for (const auto& job : running) {
+    if (job->reads_prompt()) {
+      readers.push_back(job.get());
+    } else {
+      writing += job->writes();
+      passes[job->adapters()].Append(*job, job->RowsFor(kPrefillRows));
+    }
+  }
+  const int room = readers.empty() ? 0 : writing > 0 ? pace.Rows(writing, options.rows) : 2 * kPrefillRows;
+  if (room > 0) {
+    for (const auto& [job, rows] : turns.Share(readers, room)) {
+      passes[job->adapters()].Append(*job, rows);
+      reading += rows;
+    }
+  }
+  for (auto& [adapters, pass] : passes) pass.Run(model, state, adapters);
+  if (writing > 0) pace.Note(writing, reading, std::chrono::duration<double>(Clock::now() - start).count());
   std::lock_guard lock(mutex);
   ++figures.steps;
+}
+
+void Engine::Impl::CountWork() {
+  int64_t tokens = ended_tokens;
+  int reading = 0, writing = 0;
+  for (const auto& job : running) {
+    tokens += job->tokens();
+    reading += job->reads_prompt();
+    writing += !job->reads_prompt() && !job->has_ended();
+  }
+  std::lock_guard lock(mutex);
+  rate.Add(tokens - figures.tokens);
+  figures.tokens = tokens;
+  figures.reading = reading;
+  figures.writing = writing;
 }
 
 void Engine::Impl::Retire() {
@@ -246,13 +330,16 @@ void Engine::Impl::Retire() {
 }
 
 void Engine::Impl::End(std::unique_ptr<ActiveJob> job) {
+  const JobResult& result = job->result();
+  ended_tokens += job->tokens();
   {
     std::lock_guard lock(mutex);
-    const JobResult& result = job->result();
     figures.failed += !result.error.empty();
     figures.cancelled += result.error.empty() && result.end == TextEnd::kInterrupted;
     figures.prompt_tokens += result.prompt_tokens;
     figures.cached_tokens += result.cached_tokens;
+    const double took = std::chrono::duration<double>(result.reading + result.writing).count();
+    job_s += 0.1 * (took - job_s);
   }
   try {
     job->Finish();
@@ -261,9 +348,15 @@ void Engine::Impl::End(std::unique_ptr<ActiveJob> job) {
   }
   const JobId id = job->id();
   job.reset();
+  loaded.erase(id);
   std::lock_guard lock(mutex);
   live.erase(id);
   ended.notify_all();
+}
+
+int Engine::Impl::RetryAfter() const {
+  const double rounds = static_cast<double>(queue.size()) / options.slots;
+  return static_cast<int>(std::clamp(rounds * job_s, 1.0, 60.0));
 }
 
 Engine::Engine(const LoadedModel& model, const Tokenizer& tokenizer, Options options) {
@@ -289,7 +382,7 @@ Engine::JobId Engine::Submit(Job job) {
     Check(!impl.draining, "the server is about to end and takes no more requests");
     if (static_cast<int>(impl.live.size()) >= impl.options.slots + impl.options.queue) {
       ++impl.figures.refused;
-      throw QueueFull{1};
+      throw QueueFull{impl.RetryAfter()};
     }
     ++impl.figures.jobs;
     impl.live.insert(id);
@@ -321,9 +414,10 @@ void Engine::Drain(std::chrono::seconds limit) {
 EngineFigures Engine::Figures() const {
   std::lock_guard lock(impl_->mutex);
   EngineFigures figures = impl_->figures;
-  figures.waiting = static_cast<int>(impl_->queue.size());
-  figures.cache_bytes = impl_->cache.bytes();
-  figures.cache_entries = impl_->cache.entries();
+  figures.waiting = static_cast<int>(impl_->queue.size()) + impl_->loading_jobs;
+  figures.tokens_per_s = impl_->rate.PerSecond();
+  figures.cache_bytes = impl_->cache->bytes();
+  figures.cache_entries = impl_->cache->entries();
   return figures;
 }
 

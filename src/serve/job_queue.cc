@@ -11,10 +11,27 @@ void JobQueue::Push(std::unique_ptr<ActiveJob> job) {
   ++size_;
 }
 
-std::unique_ptr<ActiveJob> JobQueue::Pop() {
-  if (turns_.empty()) return nullptr;
-  const std::string client = std::move(turns_.front());
-  turns_.pop_front();
+void JobQueue::PutBack(std::unique_ptr<ActiveJob> job) {
+  auto& jobs = jobs_[job->client()];
+  if (jobs.empty()) turns_.push_back(job->client());
+  jobs.push_front(std::move(job));
+  ++size_;
+}
+
+const std::string* JobQueue::Next(const Running& running) const {
+  const auto count = [&](const std::string& client) {
+    const auto found = running.find(client);
+    return found == running.end() ? 0 : found->second;
+  };
+  const auto next = std::ranges::min_element(turns_, {}, count);
+  return next == turns_.end() ? nullptr : &*next;
+}
+
+std::unique_ptr<ActiveJob> JobQueue::Pop(const Running& running) {
+  const std::string* next = Next(running);
+  if (next == nullptr) return nullptr;
+  const std::string client = *next;
+  std::erase(turns_, client);
   const auto jobs = jobs_.find(client);
   std::unique_ptr<ActiveJob> job = std::move(jobs->second.front());
   jobs->second.pop_front();

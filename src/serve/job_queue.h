@@ -1,4 +1,4 @@
-// JobQueue: jobs that wait, taken one of each client in turn.
+// JobQueue: jobs that wait, taken so that all clients have as many that run.
 #pragma once
 
 #include <deque>
@@ -12,9 +12,17 @@ namespace linnet {
 
 class JobQueue {
  public:
+  /// How many jobs of a client run.
+  using Running = std::unordered_map<std::string, int>;
+
   void Push(std::unique_ptr<ActiveJob> job);
-  /// The oldest job of the client whose turn it is; null if there is none.
-  std::unique_ptr<ActiveJob> Pop();
+  /// Puts a job that ran before those of its client.
+  void PutBack(std::unique_ptr<ActiveJob> job);
+  /// Whose turn it is: of the clients of whom the fewest run, the one that was served longest ago. Null if
+  /// none waits.
+  const std::string* Next(const Running& running) const;
+  /// That client's oldest job; null if there is none.
+  std::unique_ptr<ActiveJob> Pop(const Running& running);
   /// Takes a job out; null if it is not here.
   std::unique_ptr<ActiveJob> Remove(uint64_t id);
   size_t size() const { return size_; }

@@ -1,4 +1,4 @@
-// A tiny RWKV-7 over bytes whose logits depend on the text: its output matrices are random, not zero as those
+// Tiny models over bytes whose logits depend on the text: their output matrices are random, not zero as those
 // of a fresh model.
 #pragma once
 
@@ -6,12 +6,10 @@
 
 namespace linnet {
 
-inline LoadedModel TinyModel() {
-  const Architecture& architecture = FindArchitecture("rwkv7");
-  LoadedModel model =
-      NewModel(architecture,
-               architecture.complete_sizes({{"layers", 2}, {"width", 32}, {"head_size", 16}, {"vocab", 256}}),
-               /*seed=*/1);
+inline LoadedModel TinyModel(const Architecture& architecture) {
+  Sizes sizes{{"layers", 2}, {"width", 32}, {"vocab", 256}};
+  if (architecture.name != "rwkv4") sizes["head_size"] = 16;  // which has no heads
+  LoadedModel model = NewModel(architecture, architecture.complete_sizes(sizes), /*seed=*/1);
   Random random(2);
   for (const Parameter& parameter : model.params->parameters()) {
     if (parameter.role != Role::kMatrix) continue;
@@ -21,5 +19,7 @@ inline LoadedModel TinyModel() {
   }
   return model;
 }
+
+inline LoadedModel TinyModel() { return TinyModel(FindArchitecture("rwkv7")); }
 
 }  // namespace linnet

@@ -1,0 +1,126 @@
+#include "serve/step_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/ops.h"
+
+namespace linnet {
+namespace {
+
+/// The first `rows` rows of what is left of a matrix.
+std::span<const float> TakeRows(const float*& next, Dim rows, Dim width) {
+  const std::span<const float> taken{next, static_cast<size_t>(rows * width)};
+  next += rows * width;
+  return taken;
+}
+
+/// A mean that forgets; a value out of all proportion counts as the largest that is not.
+double Smoothed(double mean, double value) {
+  if (mean == 0) return value;
+  return mean + 0.2 * (std::clamp(value, mean / 4, mean * 4) - mean);
+}
+
+}  // namespace
+
+void Pass::Append(ActiveJob& job, int rows) {
+  const auto first = static_cast<int>(batch_.tokens.size());
+  batch_.Append(job.Next(rows), job.slot());
+  const ActiveJob::Wanted wanted = job.WantedOf(rows);
+  Member member{&job, rows};
+  for (int row = wanted.first; row < rows; ++row) {
+    if (wanted.logits) logits_rows_.push_back(static_cast<int>(batch_.wanted.size()));
+    ++(wanted.logits ? member.logits : member.hidden);
+    batch_.wanted.push_back(first + row);
+  }
+  members_.push_back(member);
+}
+
+void Pass::Run(const LoadedModel& model, const State& state, const Adapters* adapters) {
+  Tensor hidden, logits;
+  try {
+    const AdaptersInForce in_force(adapters);
+    if (batch_.wanted.empty()) batch_.wanted = {0};  // none would mean all
+    hidden = model.model->Hidden(batch_, state);
+    const bool all = logits_rows_.size() == batch_.wanted.size();
+    if (!logits_rows_.empty())
+      logits = ops::Linear(all ? hidden : ops::Rows(hidden, logits_rows_), model.model->head());
+  } catch (const std::exception& error) {
+    for (const Member& member : members_) member.job->Fail(error.what());
+    return;
+  }
+  Advance(hidden, logits);
+}
+
+void Pass::Advance(const Tensor& hidden, const Tensor& logits) const {
+  const float *next_hidden = hidden.data(), *next_logits = logits ? logits.data() : nullptr;
+  const Dim vocab = logits ? logits.dim(1) : 0;
+  for (const Member& member : members_) {
+    const auto own_hidden = TakeRows(next_hidden, member.hidden + member.logits, hidden.dim(1));
+    const auto own_logits = TakeRows(next_logits, member.logits, vocab);
+    Guard(*member.job, [&] { member.job->Advance(member.rows, own_hidden, own_logits); });
+  }
+}
+
+double Pace::Usual(int writing) const {
+  // The time of fewer texts is certainly not too long.
+  const auto above = usual_s_.upper_bound(writing);
+  return above == usual_s_.begin() ? 0 : std::prev(above)->second;
+}
+
+int Pace::Rows(int writing, int most) {
+  constexpr int kStepsBetween = 32;  // two steps without
+  constexpr double kMore = 0.8;      // of the usual time; what is left to 1 is for noise
+  const double usual = Usual(writing);
+  if (usual == 0 || steps_since_usual_ >= kStepsBetween) return 0;
+  if (row_s_ == 0) return std::min(most, kCutRows);
+  const double rows = std::min<double>(kMore * usual / row_s_, most);
+  // What a row takes depends on how many there are, hence no jumps.
+  return std::clamp(static_cast<int>(rows), std::min(most, kCutRows), std::max(kCutRows, 2 * last_rows_));
+}
+
+void Pace::Note(int writing, int rows, double seconds) {
+  if (rows == 0) {
+    double& usual = usual_s_[writing];
+    usual = Smoothed(usual, seconds);
+    steps_since_usual_ = 0;
+    return;
+  }
+  ++steps_since_usual_;
+  last_rows_ = rows;
+  const double more = std::max(seconds - Usual(writing), 0.02 * seconds);
+  row_s_ = Smoothed(row_s_, more / rows);
+}
+
+std::vector<ReadingTurns::Piece> ReadingTurns::Share(const std::vector<ActiveJob*>& readers, int room) {
+  std::map<std::string, std::vector<ActiveJob*>> clients;
+  for (ActiveJob* job : readers) clients[job->client()].push_back(job);
+  std::erase_if(served_, [&](const auto& served) { return !clients.contains(served.first); });
+  std::vector<std::string> turns;
+  for (const auto& [client, jobs] : clients) turns.push_back(client);
+  std::ranges::stable_sort(turns, {}, [&](const std::string& client) { return served_[client]; });
+  if (!turns.empty()) served_[turns.front()] = ++steps_;
+
+  std::vector<Piece> pieces;
+  const int share = room / static_cast<int>(std::max<size_t>(1, turns.size()));
+  for (const std::string& client : turns) {
+    int left = std::min(room, std::max(share, kCutRows));
+    for (ActiveJob* job : clients[client]) {
+      const int rows = job->RowsFor(left);
+      if (rows > left && !pieces.empty()) break;
+      pieces.push_back({job, rows});
+      left -= rows;
+      room -= rows;
+    }
+  }
+  for (Piece& piece : pieces) {
+    if (room <= 0) break;
+    const int rows = piece.job->RowsFor(piece.rows + room);
+    if (rows > piece.rows + room) continue;
+    room -= rows - piece.rows;
+    piece.rows = rows;
+  }
+  return pieces;
+}
+
+}  // namespace linnet
