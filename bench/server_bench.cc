@@ -3,6 +3,7 @@
 // long conversation that is in the cache.
 //
 //   server_bench [MODEL] [--streams 64] [--slots 64] [--tokens 400] [--prompt 30000] [--history 100000]
+//                [--rounds 3] [--threads N]
 //
 // Everything that is compared is measured in one run, in turns; medians of the rounds.
 #include <atomic>
@@ -242,6 +243,7 @@ int main(int argc, char** argv) {
     if (flag == "--tokens") arguments.tokens = std::stoll(value);
     if (flag == "--prompt") arguments.prompt = std::stoll(value);
     if (flag == "--history") arguments.history = std::stoll(value);
+    if (flag == "--threads") SetThreads(std::stoi(value));
     if (flag == "--rounds") arguments.rounds = std::stoi(value);
   }
   const LoadedModel model = LoadModel(arguments.model);
@@ -250,6 +252,7 @@ int main(int argc, char** argv) {
   std::vector<double> plain, together, shares;
   const int batch = std::min(arguments.streams, arguments.slots);
   for (int round = 0; round < arguments.rounds; ++round) {
+    std::fprintf(stderr, "server_bench: round %d of %d\n", round + 1, arguments.rounds);
     plain.push_back(PlainDecode(model, batch, static_cast<int>(arguments.tokens)));
     together.push_back(StreamsTogether(model, *tokenizer, arguments));
     shares.push_back(together.back() / plain.back());
@@ -261,8 +264,11 @@ int main(int argc, char** argv) {
                        {"plain_decode_tokens_per_s", Median(plain)},
                        {"engine_tokens_per_s", Median(together)},
                        {"share", Median(shares)}};
-  for (const int streams : {1, 16, batch})
+  for (const int streams : {1, 16, batch}) {
+    std::fprintf(stderr, "server_bench: a long prompt beside %d streams\n", streams);
     report["long_prompt"].push_back(LongPrompt(model, *tokenizer, arguments, streams));
+  }
+  std::fprintf(stderr, "server_bench: a conversation in the cache\n");
   report["conversation"] = CachedConversation(model, *tokenizer, arguments);
   report["resident_mb"] = static_cast<double>(ResidentBytes()) / 1e6;
   std::puts(report.dump(2).c_str());

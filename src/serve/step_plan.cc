@@ -69,14 +69,15 @@ double Pace::Usual(int writing) const {
 }
 
 int Pace::Rows(int writing, int most) {
-  constexpr int kStepsBetween = 32;  // two steps without
+  constexpr int kStepsBetween = 32;  // two steps without, so that their time stays known
   constexpr double kMore = 0.8;      // of the usual time; what is left to 1 is for noise
   const double usual = Usual(writing);
   if (usual == 0 || steps_since_usual_ >= kStepsBetween) return 0;
   if (row_s_ == 0) return std::min(most, kCutRows);
-  const double rows = std::min<double>(kMore * usual / row_s_, most);
   // What a row takes depends on how many there are, hence no jumps.
-  return std::clamp(static_cast<int>(rows), std::min(most, kCutRows), std::max(kCutRows, 2 * last_rows_));
+  const double rows = std::min<double>(kMore * usual / row_s_, std::max(kCutRows, 2 * last_rows_));
+  saved_rows_ = std::min(saved_rows_ + rows, std::max<double>(rows, kCutRows));
+  return saved_rows_ < kCutRows ? 0 : std::min(most, static_cast<int>(saved_rows_));
 }
 
 void Pace::Note(int writing, int rows, double seconds) {
@@ -88,6 +89,7 @@ void Pace::Note(int writing, int rows, double seconds) {
   }
   ++steps_since_usual_;
   last_rows_ = rows;
+  saved_rows_ -= rows;
   const double more = std::max(seconds - Usual(writing), 0.02 * seconds);
   row_s_ = Smoothed(row_s_, more / rows);
 }

@@ -46,10 +46,11 @@ void Guard(ActiveJob& job, const Body& body) {
 }
 
 /// How many rows of prompts a step may read beside the texts that it writes: so many that it takes about
-/// twice as long as a step without, which it learns from the steps that were.
+/// twice as long as a step without, which it learns from the steps that were. Where the fewest rows that can
+/// be cut off take longer, it saves up for them over several steps.
 class Pace {
  public:
-  /// At most `most`. 0: a step without is due, so that its time is known.
+  /// At most `most`. 0: none in this step.
   int Rows(int writing, int most);
   /// A step that wrote and read so much took so long.
   void Note(int writing, int rows, double seconds);
@@ -60,6 +61,7 @@ class Pace {
 
   std::map<int, double> usual_s_;  // by the number of texts written
   double row_s_ = 0;               // of a row more
+  double saved_rows_ = 0;
   int last_rows_ = 0, steps_since_usual_ = 0;
 };
 

@@ -209,6 +209,37 @@ TEST(Engine, RefusesWhatMakesNoSense) {
   EXPECT_EQ(engine.Figures().jobs, 0);
 }
 
+// All kinds of ends, places kept and forgotten, clients that go.
+TEST(Engine, NothingIsLeftBehind) {
+  const LoadedModel model = TinyModel();
+  Alone(model, SomeJob(600, 1, 3));  // what threads keep for themselves
+  const size_t before = HostMemoryUse().in_use_bytes;
+  {
+    Engine engine(model, kBytes, {.slots = 4, .queue = 1000, .cache_bytes = 100'000});
+    size_t once = 0;
+    for (int round = 0; round < 6; ++round) {
+      Client client(engine);
+      for (int i = 0; i < 40; ++i) {
+        Job job = SomeJob(40, i, 12);
+        job.client = fmt::format("{}", i % 3);
+        job.marks = {{20, fmt::format("{} {}", round, i)}};
+        if (i % 2 == 0) job.stops = {"e"};
+        job.keep_place = i % 3 == 0;
+        client.Submit(std::move(job));
+        if (i % 5 == 0) client.Cancel(static_cast<size_t>(i));
+      }
+      for (size_t i = 0; i < 40; ++i) client.Wait(i);
+      const auto cache = static_cast<size_t>(engine.Figures().cache_bytes);
+      EXPECT_LE(cache, 100'000u);
+      if (round == 2) once = HostMemoryUse().in_use_bytes;
+      if (round > 2) {
+        EXPECT_LE(HostMemoryUse().in_use_bytes, once + once / 10);
+      }
+    }
+  }
+  EXPECT_EQ(HostMemoryUse().in_use_bytes, before);
+}
+
 // A model whose attention has room for so many tokens: no job may take others along by asking for more.
 TEST(Engine, AJobEndsWhereTheContextDoes) {
   LoadedModel model = TinyModel(FindArchitecture("rwkv7b"));

@@ -46,6 +46,23 @@ TEST(Pace, RowsStayWithinTheirLimits) {
   EXPECT_LE(rows, kCutRows);
 }
 
+// The fewest rows that can be cut off take eight times as long as a token here.
+TEST(Pace, WhereAPieceTakesLongThereAreStepsWithoutBetweenTwo) {
+  Pace pace;
+  double seconds = 0;
+  int pieces = 0;
+  for (int step = 0; step < 1000; ++step) {
+    const int rows = pace.Rows(1, kPrefillRows);
+    EXPECT_TRUE(rows == 0 || rows == kCutRows) << rows;
+    pieces += rows > 0;
+    const double took = 1e-3 + 5e-4 * rows;
+    pace.Note(1, rows, took);
+    seconds += took;
+  }
+  EXPECT_LE(seconds, 2.0);
+  EXPECT_GE(pieces, 80);
+}
+
 class ReadingTurnsTest : public testing::Test {
  protected:
   ActiveJob& Reader(const std::string& client, size_t prompt) {
