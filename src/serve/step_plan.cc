@@ -1,7 +1,6 @@
 #include "serve/step_plan.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "ops/ops.h"
 
@@ -13,12 +12,6 @@ std::span<const float> TakeRows(const float*& next, Dim rows, Dim width) {
   const std::span<const float> taken{next, static_cast<size_t>(rows * width)};
   next += rows * width;
   return taken;
-}
-
-/// A mean that forgets; a value out of all proportion counts as the largest that is not.
-double Smoothed(double mean, double value) {
-  if (mean == 0) return value;
-  return mean + 0.2 * (std::clamp(value, mean / 4, mean * 4) - mean);
 }
 
 }  // namespace
@@ -62,10 +55,23 @@ void Pass::Advance(const Tensor& hidden, const Tensor& logits) const {
   }
 }
 
+void RecentMedian::Add(double value) {
+  if (kept_.size() < kKept) {
+    kept_.push_back(value);
+  } else {
+    kept_[oldest_] = value;
+    oldest_ = (oldest_ + 1) % kKept;
+  }
+  std::vector<double> sorted = kept_;
+  const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  median_ = *middle;
+}
+
 double Pace::Usual(int writing) const {
   // The time of fewer texts is certainly not too long.
   const auto above = usual_s_.upper_bound(writing);
-  return above == usual_s_.begin() ? 0 : std::prev(above)->second;
+  return above == usual_s_.begin() ? 0 : std::prev(above)->second.value();
 }
 
 int Pace::Rows(int writing, int most) {
@@ -73,17 +79,16 @@ int Pace::Rows(int writing, int most) {
   constexpr double kMore = 0.8;      // of the usual time; what is left to 1 is for noise
   const double usual = Usual(writing);
   if (usual == 0 || steps_since_usual_ >= kStepsBetween) return 0;
-  if (row_s_ == 0) return std::min(most, kCutRows);
+  if (row_s_.value() == 0) return std::min(most, kCutRows);
   // What a row takes depends on how many there are, hence no jumps.
-  const double rows = std::min<double>(kMore * usual / row_s_, std::max(kCutRows, 2 * last_rows_));
+  const double rows = std::min<double>(kMore * usual / row_s_.value(), std::max(kCutRows, 2 * last_rows_));
   saved_rows_ = std::min(saved_rows_ + rows, std::max<double>(rows, kCutRows));
   return saved_rows_ < kCutRows ? 0 : std::min(most, static_cast<int>(saved_rows_));
 }
 
 void Pace::Note(int writing, int rows, double seconds) {
   if (rows == 0) {
-    double& usual = usual_s_[writing];
-    usual = Smoothed(usual, seconds);
+    usual_s_[writing].Add(seconds);
     steps_since_usual_ = 0;
     return;
   }
@@ -91,7 +96,7 @@ void Pace::Note(int writing, int rows, double seconds) {
   last_rows_ = rows;
   saved_rows_ -= rows;
   const double more = std::max(seconds - Usual(writing), 0.02 * seconds);
-  row_s_ = Smoothed(row_s_, more / rows);
+  row_s_.Add(more / rows);
 }
 
 std::vector<ReadingTurns::Piece> ReadingTurns::Share(const std::vector<ActiveJob*>& readers, int room) {

@@ -45,6 +45,20 @@ void Guard(ActiveJob& job, const Body& body) {
   }
 }
 
+/// The median of the last values: unlike a mean it does not mind that some step was interrupted.
+class RecentMedian {
+ public:
+  void Add(double value);
+  /// 0 if there is none.
+  double value() const { return median_; }
+
+ private:
+  static constexpr size_t kKept = 15;
+  std::vector<double> kept_;
+  size_t oldest_ = 0;
+  double median_ = 0;
+};
+
 /// How many rows of prompts a step may read beside the texts that it writes: so many that it takes about
 /// twice as long as a step without, which it learns from the steps that were. Where the fewest rows that can
 /// be cut off take longer, it saves up for them over several steps.
@@ -59,8 +73,8 @@ class Pace {
   /// What a step without takes; 0 if that is not known.
   double Usual(int writing) const;
 
-  std::map<int, double> usual_s_;  // by the number of texts written
-  double row_s_ = 0;               // of a row more
+  std::map<int, RecentMedian> usual_s_;  // by the number of texts written
+  RecentMedian row_s_;                   // of a row more
   double saved_rows_ = 0;
   int last_rows_ = 0, steps_since_usual_ = 0;
 };
