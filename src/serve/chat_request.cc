@@ -357,7 +357,7 @@ ChatRequest ReadChatRequest(const Json& request, const Served& served, const std
   const std::vector<ChatMessage> messages =
       ReadMessages(chat.tools ? WithoutTools(request, *served.chat) : request.at("messages"));
   WrittenConversation written = WriteConversation(messages, *served.chat, *chat.think, *served.tokenizer);
-  chat.begun = std::string(written.begun.empty() ? chat.think->before_answer : written.begun);
+  chat.goes_on = !written.begun.empty();
   SetConversation(job, std::move(written), *served.chat, *chat.think);
   CheckPromptLength(job.prompt.size(), served, "messages");
   job.constraint = ConstraintOf(request, *served.tokenizer);

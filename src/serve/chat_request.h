@@ -27,8 +27,9 @@ namespace linnet {
 struct Served {
   Engine* engine = nullptr;
   const Tokenizer* tokenizer = nullptr;
-  std::string name;     // what clients call it
-  int64_t created = 0;  // seconds since 1970
+  std::string name;         // what clients call it
+  std::string fingerprint;  // of program and weights
+  int64_t created = 0;      // seconds since 1970
   const ChatTemplate* chat = nullptr;
   const ThinkForm* think = nullptr;  // unless a request says so
   SamplerOptions chat_sampler;       // unless a request says so
@@ -94,7 +95,7 @@ Job NextChoice(const Job& job);
 struct ChatRequest {
   Job job;  // of the first choice
   const ThinkForm* think = nullptr;
-  std::string begun;  // see WrittenConversation
+  bool goes_on = false;  // with the assistant's message that was the last
   int choices = 1;
   bool stream = false, include_usage = false;
   bool tools = false;  // calls are to be found in the answer

@@ -1,0 +1,43 @@
+#include "serve/openai.h"
+
+#include <nlohmann/json.hpp>
+
+#include "serve/openai_json.h"
+
+namespace linnet {
+namespace {
+
+Json ModelJson(const Served& served) {
+  return {{"id", served.name}, {"object", "model"}, {"created", served.created}, {"owned_by", "linnet"}};
+}
+
+void SendModel(const Served& served, const HttpRequest& request, HttpReply& reply) {
+  const std::string folder = "/models/";
+  const Json named = {{"model", request.path.substr(request.path.find(folder) + folder.size())}};
+  CheckModel(Fields(named), served);
+  SendJson(reply, ModelJson(served));
+}
+
+}  // namespace
+
+std::vector<HttpRoute> OpenAiRoutes(const Served& served) {
+  using Reply = std::shared_ptr<HttpReply>;
+  std::vector<HttpRoute> routes;
+  AddApi(routes, "GET", "/models", [&](const HttpRequest&, const Reply& reply) {
+    SendJson(*reply, {{"object", "list"}, {"data", Json::array({ModelJson(served)})}});
+  });
+  AddApi(routes, "GET", "/models/*",
+         [&](const HttpRequest& request, const Reply& reply) { SendModel(served, request, *reply); });
+  using Answer = void (*)(const Served&, const HttpRequest&, const Reply&);
+  const auto add = [&](const char* path, Answer answer) {
+    AddApi(routes, "POST", path, [&served, answer](const HttpRequest& request, const Reply& reply) {
+      answer(served, request, reply);
+    });
+  };
+  add("/chat/completions", AnswerChat);
+  add("/completions", AnswerCompletion);
+  add("/embeddings", AnswerEmbeddings);
+  return routes;
+}
+
+}  // namespace linnet

@@ -1,0 +1,178 @@
+// POST /v1/chat/completions. A reply is one object "chat.completion", or a stream of "chat.completion.chunk":
+// the role, pieces of text, thought or calls, a last one with the finish_reason, the usage if wanted, [DONE].
+#include <nlohmann/json.hpp>
+
+#include "serve/answer_stream.h"
+#include "serve/job_group.h"
+#include "serve/openai.h"
+#include "serve/openai_json.h"
+#include "serve/router.h"
+
+namespace linnet {
+namespace {
+
+/// One of the n answers.
+struct Choice {
+  explicit Choice(AnswerStream answer_stream) : stream(std::move(answer_stream)) {}
+
+  AnswerStream stream;
+  std::string content, reasoning;
+  Json calls = Json::array();
+  Json logprobs = Json::array();  // of tokens that have not been sent yet
+  size_t call_count = 0;
+  std::string finish_reason;
+};
+
+class ChatReply : public JobGroup {
+ public:
+  ChatReply(const Served& served, const ChatRequest& request, std::shared_ptr<HttpReply> reply)
+      : JobGroup(std::move(reply)),
+        served_(served),
+        streams_(request.stream),
+        include_usage_(request.include_usage),
+        wants_logprobs_(request.job.top_logprobs >= 0),
+        id_(NewId("chatcmpl-")),
+        created_(UnixTime()) {
+    for (int i = 0; i < request.choices; ++i) choices_.emplace_back(AnswerStream(request, *served.chat));
+  }
+
+ protected:
+  void OnText(size_t job, std::string_view text, const ScoredToken* score) override {
+    Choice& choice = choices_[job];
+    if (score != nullptr) choice.logprobs.push_back(ChatLogprob(*served_.tokenizer, *score));
+    Take(job, choice.stream.Push(text));
+  }
+
+  void OnEnd(size_t job, const JobResult& result) override {
+    Choice& choice = choices_[job];
+    Take(job, choice.stream.Finish());
+    usage_.Add(result);
+    choice.finish_reason = choice.call_count > 0 ? "tool_calls" : FinishReason(result.end);
+    if (!streams_) return;
+    BeginStream();
+    WriteDelta(job, Json::object());
+  }
+
+  void OnAllEnded() override {
+    if (!streams_) return SendWhole();
+    if (include_usage_) {
+      Json chunk = Envelope("chat.completion.chunk");
+      chunk["choices"] = Json::array();
+      chunk["usage"] = UsageJson(usage_);
+      reply().Write(Event(chunk));
+    }
+    reply().Write(std::string(kLastEvent));
+    reply().End();
+  }
+
+  void SendFailure(const HttpError& error) override {
+    if (!begun_) return Router::SendError(error, reply());
+    reply().Write("data: " + ErrorJson(error.status, error.what(), error.param, error.code) + "\n\n");
+    reply().End();
+  }
+
+ private:
+  Json Envelope(const char* object) const {
+    return {{"id", id_},
+            {"object", object},
+            {"created", created_},
+            {"model", served_.name},
+            {"system_fingerprint", served_.fingerprint}};
+  }
+
+  void BeginStream() {
+    if (std::exchange(begun_, true)) return;
+    reply().Begin(200, kEventStream, {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}});
+    for (size_t i = 0; i < choices_.size(); ++i) WriteDelta(i, {{"role", "assistant"}, {"content", ""}});
+  }
+
+  /// A chunk, with the logprobs that have come, and the finish_reason if there is one.
+  void WriteDelta(size_t index, Json delta) {
+    Choice& choice = choices_[index];
+    const bool last = !choice.finish_reason.empty();
+    Json logprobs;
+    if (!choice.logprobs.empty())
+      logprobs = {{"content", std::exchange(choice.logprobs, Json::array())}, {"refusal", nullptr}};
+    Json entry = {{"index", index},
+                  {"delta", std::move(delta)},
+                  {"logprobs", std::move(logprobs)},
+                  {"finish_reason", last ? Json(choice.finish_reason) : Json()}};
+    Json chunk = Envelope("chat.completion.chunk");
+    chunk["choices"] = Json::array({std::move(entry)});
+    if (include_usage_) chunk["usage"] = nullptr;
+    reply().Write(Event(chunk));
+  }
+
+  void Take(size_t index, AnswerStream::Pieces pieces) {
+    if (pieces.empty()) return;
+    if (streams_) return Stream(index, std::move(pieces));
+    Choice& choice = choices_[index];
+    choice.reasoning += pieces.reasoning;
+    choice.content += pieces.content;
+    for (const ToolCall& call : pieces.calls) {
+      choice.calls.push_back({{"id", NewId("call_")},
+                              {"type", "function"},
+                              {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+      ++choice.call_count;
+    }
+  }
+
+  void Stream(size_t index, AnswerStream::Pieces pieces) {
+    BeginStream();
+    if (!pieces.reasoning.empty()) WriteDelta(index, {{"reasoning_content", pieces.reasoning}});
+    if (!pieces.content.empty()) WriteDelta(index, {{"content", pieces.content}});
+    for (const ToolCall& call : pieces.calls) {
+      const size_t number = choices_[index].call_count++;
+      const auto write = [&](Json part) {
+        WriteDelta(index, {{"tool_calls", Json::array({std::move(part)})}});
+      };
+      write({{"index", number},
+             {"id", NewId("call_")},
+             {"type", "function"},
+             {"function", {{"name", call.name}, {"arguments", ""}}}});
+      write({{"index", number}, {"function", {{"arguments", call.arguments}}}});
+    }
+  }
+
+  void SendWhole() {
+    Json list = Json::array();
+    for (size_t i = 0; i < choices_.size(); ++i) {
+      Choice& choice = choices_[i];
+      const bool only_calls = choice.content.empty() && choice.call_count > 0;
+      Json message = {{"role", "assistant"}, {"content", only_calls ? Json() : Json(choice.content)}};
+      message["refusal"] = nullptr;
+      if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
+      if (choice.call_count > 0) message["tool_calls"] = std::move(choice.calls);
+      Json logprobs;
+      if (wants_logprobs_) logprobs = {{"content", std::move(choice.logprobs)}, {"refusal", nullptr}};
+      list.push_back({{"index", i},
+                      {"message", std::move(message)},
+                      {"logprobs", std::move(logprobs)},
+                      {"finish_reason", choice.finish_reason}});
+    }
+    Json whole = Envelope("chat.completion");
+    whole["choices"] = std::move(list);
+    whole["usage"] = UsageJson(usage_);
+    SendJson(reply(), whole);
+  }
+
+  const Served& served_;
+  bool streams_, include_usage_, wants_logprobs_, begun_ = false;
+  std::string id_;
+  int64_t created_;
+  Usage usage_;
+  std::vector<Choice> choices_;
+};
+
+}  // namespace
+
+void AnswerChat(const Served& served, const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+  ChatRequest chat = ReadChatRequest(ParseBody(request.body), served, request.client);
+  const auto answer = std::make_shared<ChatReply>(served, chat, reply);
+  std::vector<Job> jobs;
+  jobs.push_back(std::move(chat.job));
+  while (static_cast<int>(jobs.size()) < chat.choices) jobs.push_back(NextChoice(jobs.back()));
+  answer->Start(*served.engine, std::move(jobs));
+}
+
+}  // namespace linnet
