@@ -22,5 +22,6 @@ void AddEmbed(CLI::App& app);
 void AddPlot(CLI::App& app);
 void AddDemo(CLI::App& app);
 void AddMerge(CLI::App& app);
+void AddServe(CLI::App& app);
 
 }  // namespace linnet

@@ -39,6 +39,7 @@ int Run(int argc, char** argv) {
   AddData(app);
   AddGenerate(app);
   AddChat(app);
+  AddServe(app);
   AddLogits(app);
   AddInfo(app);
   AddBench(app);

@@ -13,6 +13,7 @@
 #include "serve/constraints.h"
 #include "serve/http.h"
 #include "serve/tools.h"
+#include "text/utf8.h"
 
 namespace linnet {
 namespace {
@@ -36,6 +37,12 @@ std::string_view WithoutBlanks(std::string_view text) {
 /// A user's or a system's text as models saw them in training.
 std::string Cleaned(const ChatTemplate& chat, std::string_view text) {
   return chat.clean ? CleanMessage(text) : std::string(text);
+}
+
+std::string ValidUtf8(std::string_view bytes) {
+  Utf8Stream stream(Utf8Stream::Mode::kValid);
+  const std::string valid = stream.Push(bytes);
+  return valid + stream.Finish();
 }
 
 /// An answer as it stands after the assistant's name. Empty lines stay where they do not end an answer.
@@ -249,7 +256,7 @@ WrittenConversation WriteConversation(const std::vector<ChatMessage>& messages, 
 }
 
 std::string KeyAfterAnswer(const std::string& key, const ChatTemplate& chat, std::string_view answer) {
-  const std::string text = AnswerText(chat, answer);
+  const std::string text = AnswerText(chat, ValidUtf8(answer));  // as the client has it
   return text.empty() ? key : KeyAfter(key, text);
 }
 

@@ -2,6 +2,7 @@
 // pieces. With `echo` a text begins with its prompt, and its logprobs with those of the prompt's tokens, the
 // first of which is null: what lm-evaluation-harness (local-completions) scores texts by.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "serve/constraints.h"
@@ -61,8 +62,9 @@ size_t Characters(std::string_view bytes) {
 /// The logprobs of a choice's tokens: four lists of one length.
 class Logprobs {
  public:
-  void AddFirst(const Tokenizer& tokenizer, int token) { Add(tokenizer, token, Json(), Json()); }
+  /// The first token of a text has no number: nothing comes before it.
   void Add(const Tokenizer& tokenizer, const ScoredToken& score) {
+    if (std::isnan(score.logprob)) return Add(tokenizer, score.token, Json(), Json());
     Json top = Json::object();
     for (const auto& [token, logprob] : score.top) top[TokenName(tokenizer, token)] = logprob;
     top.emplace(TokenName(tokenizer, score.token), score.logprob);
@@ -118,9 +120,7 @@ class CompletionReply : public JobGroup {
 
  protected:
   void OnPromptScores(size_t job, const std::vector<ScoredToken>& scores) override {
-    Choice& choice = choices_[job];
-    choice.logprobs.AddFirst(*served_.tokenizer, choice.prompt.front());
-    for (const ScoredToken& score : scores) choice.logprobs.Add(*served_.tokenizer, score);
+    for (const ScoredToken& score : scores) choices_[job].logprobs.Add(*served_.tokenizer, score);
   }
 
   void OnText(size_t job, std::string_view text, const ScoredToken* score) override {

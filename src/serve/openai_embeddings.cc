@@ -68,6 +68,7 @@ void AnswerEmbeddings(const Served& served, const HttpRequest& request,
   for (std::vector<int>& text : ReadPrompts(fields, "input", served)) {
     Job& job = jobs.emplace_back();
     job.client = request.client;
+    job.embed_from = text.empty() ? 0 : 1;
     text.insert(text.begin(), Tokenizer::kEndOfText);  // as texts begin in training
     job.prompt = std::move(text);
     job.max_tokens = 0;

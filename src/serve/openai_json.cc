@@ -18,7 +18,7 @@ bool IsUtf8(const std::string& bytes) {
   return valid + stream.Finish() == bytes;
 }
 
-Json LogprobEntry(const Tokenizer& tokenizer, int token, float logprob) {
+Json LogprobEntry(const Tokenizer& tokenizer, int token, double logprob) {
   Json bytes = Json::array();
   for (const unsigned char byte : tokenizer.Decode({&token, 1})) bytes.push_back(byte);
   return {{"token", TokenName(tokenizer, token)}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
