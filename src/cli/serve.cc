@@ -81,7 +81,8 @@ std::vector<HttpRoute> Routes(const Served& served, const Server& server) {
 void RunServe(ServeOptions& options) {
   if (options.model.path.empty()) options.model.path = StarterModel();
   SetLimits(options);
-  Router::Options routing{.cors = options.cors};
+  Router::Options routing;
+  routing.cors = options.cors;
   if (!options.key_file.empty()) routing.keys = ApiKeys::Read(options.key_file);
   Server server(options.server, std::move(routing));  // what the command line has wrong shows before the load
   const LoadedModel model = options.model.Load();

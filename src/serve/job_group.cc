@@ -1,8 +1,14 @@
 #include "serve/job_group.h"
 
+#include <optional>
 #include <utility>
 
 namespace linnet {
+namespace {
+
+constexpr size_t kTogether = 64;  // jobs of a request that the engine has at a time
+
+}  // namespace
 
 template <class Call>
 void JobGroup::Locked(const Call& call) {
@@ -30,33 +36,39 @@ void JobGroup::Attach(Job& job, size_t index) {
 
 void JobGroup::Start(Engine& engine, std::vector<Job> jobs) {
   engine_ = &engine;
-  running_ = jobs.size();
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    Attach(jobs[i], i);
-    try {
-      const Engine::JobId id = engine.Submit(std::move(jobs[i]));
-      const std::lock_guard lock(mutex_);
-      ids_.push_back(id);
-      if (!over_) continue;
-    } catch (const QueueFull&) {
-      if (i == 0) throw;
-      Fail(HttpError(429, "too many requests wait already for all choices of this one to be taken", "",
-                     "queue_full"));
-    } catch (const Error& error) {
-      if (i == 0) throw;
-      Fail(HttpError(400, error.what()));
-    }
-    break;
-  }
+  jobs_ = std::move(jobs);
+  SubmitMore();
   reply_->OnGone([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->Cancel();
   });
-  bool over;
-  {
-    const std::lock_guard lock(mutex_);
-    over = over_;
+}
+
+void JobGroup::SubmitMore() {
+  std::unique_lock lock(mutex_);
+  while (!over_ && !giving_ && given_ < jobs_.size() && given_ - ended_ < kTogether) {
+    const size_t index = given_++;
+    Attach(jobs_[index], index);
+    giving_ = true;
+    lock.unlock();  // the job may end before Submit returns
+    std::optional<HttpError> refused;
+    Engine::JobId id = 0;
+    try {
+      id = engine_->Submit(std::move(jobs_[index]));
+    } catch (const QueueFull&) {
+      if (index == 0) throw;
+      refused = HttpError(429, "too many requests wait already for all texts of this one", "", "queue_full");
+    } catch (const Error& error) {
+      if (index == 0) throw;
+      refused = HttpError(400, error.what());
+    }
+    if (refused) return Fail(*refused);
+    lock.lock();
+    giving_ = false;
+    ids_.push_back(id);
   }
-  if (over) Cancel();  // those that were given while one failed
+  if (!over_) return;
+  lock.unlock();
+  Cancel();  // what was given while one failed or the client went
 }
 
 void JobGroup::End(size_t job, const JobResult& result) {
@@ -65,10 +77,11 @@ void JobGroup::End(size_t job, const JobResult& result) {
     return Fail(HttpError(503, "the server stopped before this was finished", "", "stopping"));
   Locked([&] {
     OnEnd(job, result);
-    if (--running_ > 0) return;
+    if (++ended_ < jobs_.size()) return;
     over_ = true;
     OnAllEnded();
   });
+  SubmitMore();
 }
 
 void JobGroup::Fail(const HttpError& error) {

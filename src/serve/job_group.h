@@ -1,5 +1,6 @@
 // JobGroup: the jobs of one request, which end together: when the client goes all are cancelled, and when
-// one cannot be taken or fails none goes on.
+// one cannot be taken or fails none goes on. Of many jobs the engine has some at a time, so that one request
+// does not fill the queue.
 #pragma once
 
 #include <functional>
@@ -18,8 +19,7 @@ class JobGroup : public std::enable_shared_from_this<JobGroup> {
  public:
   virtual ~JobGroup() = default;
 
-  /// Gives the jobs to the engine. Throws what Engine::Submit throws, unless the reply has begun by then: it
-  /// then ends with the error.
+  /// Gives the jobs to the engine. Throws what Engine::Submit throws of the first one.
   void Start(Engine& engine, std::vector<Job> jobs);
 
  protected:
@@ -41,15 +41,19 @@ class JobGroup : public std::enable_shared_from_this<JobGroup> {
   template <class Call>
   void Locked(const Call& call);
   void End(size_t job, const JobResult& result);
+  /// Gives the engine what it does not have yet, as long as it takes it.
+  void SubmitMore();
   void Fail(const HttpError& error);
   /// Nothing more comes of this.
   void Cancel();
 
   std::shared_ptr<HttpReply> reply_;
   Engine* engine_ = nullptr;
-  std::mutex mutex_;  // jobs may end while others are being given to the engine
+  std::mutex mutex_;       // jobs may end while others are being given to the engine
+  std::vector<Job> jobs_;  // all; those that the engine has are empty
+  size_t given_ = 0, ended_ = 0;
   std::vector<Engine::JobId> ids_;
-  size_t running_ = 0;
+  bool giving_ = false;  // some thread is
   bool over_ = false;
 };
 

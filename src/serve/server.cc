@@ -130,6 +130,7 @@ bool Server::draining() const { return impl_->shared.draining; }
 void Server::Start(std::vector<HttpRoute> routes) {
   Impl& impl = *impl_;
   impl.shared.router.emplace(impl.routing, std::move(routes));
+  impl.shared.handlers.emplace(impl.shared.options.handler_threads);
   impl.work.emplace(impl.io.get_executor());
   asio::post(impl.acceptor.get_executor(), [&impl] { impl.Accept(); });
   for (int i = 0; i < impl.shared.options.threads; ++i)
@@ -164,6 +165,7 @@ void Server::Stop(Milliseconds limit) {
   const auto closed = std::chrono::steady_clock::now() + Milliseconds(200);
   while (impl_->shared.open > 0 && std::chrono::steady_clock::now() < closed)
     std::this_thread::sleep_for(Milliseconds(5));
+  impl_->shared.handlers->join();
   impl_->io.stop();
   for (std::thread& thread : impl_->threads) thread.join();
   impl_->threads.clear();

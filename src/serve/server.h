@@ -28,7 +28,8 @@ class Server {
   struct Options {
     std::string host = "127.0.0.1";  // an address, or a name that has one
     uint16_t port = 8080;            // 0: a free one
-    int threads = 2;
+    int threads = 2;                 // that read and write
+    int handler_threads = 4;         // that handlers run on
     int max_connections = 10000;
     uint32_t max_header_bytes = 32 << 10;
     uint64_t max_body_bytes = 16 << 20;
@@ -46,7 +47,7 @@ class Server {
   std::string url() const;
   bool draining() const;
 
-  /// Begins to accept connections. Handlers run on the server's threads.
+  /// Begins to accept connections. Handlers run on threads of their own.
   void Start(std::vector<HttpRoute> routes);
   /// Waits for SIGTERM or SIGINT.
   void WaitForSignal();

@@ -257,7 +257,10 @@ void Connection::Handle() {
   shared_.bytes_in += static_cast<int64_t>(request_.body.size());
   const std::shared_ptr<Reply> reply = NewReply(true);
   Watch();
-  Router::Answer(*route_, request_, reply);
+  // A handler may take its time, with a long text or a store elsewhere; the streams of others must not wait.
+  asio::post(*shared_.handlers, [route = route_, request = std::move(request_), reply] {
+    Router::Answer(*route, request, reply);
+  });
 }
 
 void Connection::Watch() {

@@ -32,6 +32,7 @@ class Connection;
 struct Shared {
   Server::Options options;
   std::optional<Router> router;
+  std::optional<asio::thread_pool> handlers;
   std::atomic<bool> draining = false;
   std::atomic<int64_t> connections = 0, open = 0, requests = 0, running = 0, gone = 0, bytes_in = 0,
                        bytes_out = 0;

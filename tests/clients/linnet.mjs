@@ -28,10 +28,10 @@ export async function startLinnet(...flags) {
       const [code] = await ended;
       return code;
     },
-    /** A figure of /metrics. */
-    async figure(name, headers = {}) {
-      const text = await (await fetch(url + '/metrics', { headers })).text();
-      return Number(text.match(new RegExp(`^linnet_${name} (\\S+)$`, 'm'))[1]);
+    /** A figure of /metrics: 'jobs_waiting', 'http_replies_total{code="2xx"}'. */
+    async figure(name) {
+      const lines = (await (await fetch(url + '/metrics')).text()).split('\n');
+      return Number(lines.find((line) => line.startsWith(`linnet_${name} `)).split(' ')[1]);
     },
   };
 }
