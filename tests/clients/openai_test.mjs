@@ -166,9 +166,9 @@ test('a full queue is a RateLimitError with Retry-After', async () => {
 });
 
 test('SIGTERM lets answers end', async () => {
-  const leaving = await startLinnet();
+  const leaving = await startLinnet('--drain', '300');
   const its = new OpenAI({ baseURL: leaving.url + '/v1', apiKey: 'none', maxRetries: 0 });
-  const stream = await its.completions.create({ model, prompt: 'A', max_tokens: 400, ignore_eos: true, stream: true });
+  const stream = await its.completions.create({ model, prompt: 'A', max_tokens: 100, ignore_eos: true, stream: true });
   let pieces = 0, reason = null;
   for await (const chunk of stream) {
     if (pieces++ === 0) leaving.process.kill('SIGTERM');
