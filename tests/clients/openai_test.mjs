@@ -143,12 +143,17 @@ test('errors are the exceptions that they should be', async () => {
 });
 
 test('keys', async () => {
-  const guarded = await startLinnet('--api-key-file', fileOf('# test', 'a-secret-key'));
+  const guarded = await startLinnet('--api-key-file', fileOf('# test', 'a-secret-key', 'another-key'));
   const with_key = (apiKey) => new OpenAI({ baseURL: guarded.url + '/v1', apiKey, maxRetries: 0 });
   await assert.rejects(with_key('wrong').models.list(), OpenAI.AuthenticationError);
   assert.equal((await with_key('a-secret-key').models.list()).data[0].id, model);
   assert.equal((await fetch(guarded.url + '/health')).status, 200);
   assert.equal((await fetch(guarded.url + '/metrics')).status, 401);
+  const cached = async (apiKey) => (await with_key(apiKey).chat.completions.create({ model, messages: question, max_tokens: 5 }))
+    .usage.prompt_tokens_details.cached_tokens;
+  assert.equal(await cached('a-secret-key'), 0);
+  assert.ok(await cached('a-secret-key') > 0);
+  assert.equal(await cached('another-key'), 0);  // what one key has said another does not meet
   assert.equal(await guarded.stop(), 0);
 });
 
