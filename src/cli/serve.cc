@@ -1,17 +1,24 @@
 // linnet serve: one process, one port: OpenAI's API and the page.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "cli/chat_template.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/shipped.h"
+#include "serve/conversations.h"
 #include "serve/metrics.h"
 #include "serve/openai.h"
+#include "serve/responses.h"
 #include "serve/server.h"
+#include "serve/state_store.h"
+#include "serve/states_api.h"
 #include "serve/static_files.h"
+#include "serve/variants.h"
 
 namespace linnet {
 namespace {
@@ -20,10 +27,12 @@ struct ServeOptions {
   ModelOptions model;
   std::string chat, think = "off", name, key_file;
   std::vector<std::string> cors;
+  std::string state_store;                       // "": DefaultStateStore()
+  std::vector<std::string> named_loras, states;  // NAME=FILE
   Server::Options server;
   Engine::Options engine;
   Served served;
-  int64_t cache_mb = 512, cache_dir_mb = 4096, body_mb = 16;
+  int64_t cache_mb = 512, cache_dir_mb = 4096, body_mb = 16, store_mb = kClientStoreBytes >> 20;
   int timeout_s = 30, drain_s = 30;
 };
 
@@ -36,6 +45,35 @@ std::string NameOf(std::filesystem::path path) {
 int64_t ModificationTime(const std::string& path) {
   struct stat status {};
   return stat(path.c_str(), &status) == 0 ? status.st_mtime : 0;
+}
+
+/// Where conversations are kept unless --state-store says so: where systemd or the user keeps such things.
+std::string DefaultStateStore() {
+  const auto folder = [](const char* variable) {
+    const char* value = std::getenv(variable);
+    return std::filesystem::path(value == nullptr ? "" : value);
+  };
+  if (!folder("STATE_DIRECTORY").empty()) return folder("STATE_DIRECTORY") / "states.db";
+  if (!folder("XDG_DATA_HOME").empty()) return folder("XDG_DATA_HOME") / "linnet/states.db";
+  if (!folder("HOME").empty()) return folder("HOME") / ".local/share/linnet/states.db";
+  return "memory";
+}
+
+/// Of the LoRAs those that have names are for requests to choose, the others are part of the model.
+void FindNamedLoras(ServeOptions& options) {
+  std::vector<std::string>& loras = options.model.loras;
+  const auto unnamed = std::stable_partition(loras.begin(), loras.end(), [](const std::string& text) {
+    return text.find('=') != std::string::npos;
+  });
+  options.named_loras.assign(loras.begin(), unnamed);
+  loras.erase(loras.begin(), unnamed);
+}
+
+std::unique_ptr<StateStore> OpenStore(const ServeOptions& options, const LoadedModel& model) {
+  constexpr int64_t kMb = 1 << 20;
+  std::string place = options.state_store.empty() ? DefaultStateStore() : options.state_store;
+  if (place == "memory") place.clear();
+  return OpenStateStore(place, Fingerprint(model), options.store_mb * kMb);
 }
 
 /// What the APIs need to know of the model, but for the engine.
@@ -68,11 +106,13 @@ void SetLimits(ServeOptions& options) {
   options.server.body_timeout = 2 * limit;
 }
 
-std::vector<HttpRoute> Routes(const Served& served, const Server& server) {
+std::vector<HttpRoute> Routes(const Served& served, Conversations& conversations, const Server& server) {
   std::vector<HttpRoute> routes = OpenAiRoutes(served);
   const auto add = [&](std::vector<HttpRoute> more) {
     routes.insert(routes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   };
+  add(ResponsesRoutes(served, conversations));
+  add(StatesRoutes(served, conversations));
   add(StatusRoutes(*served.engine, server));
   add(StaticRoutes(WebAssets()));
   return routes;
@@ -81,6 +121,7 @@ std::vector<HttpRoute> Routes(const Served& served, const Server& server) {
 void RunServe(ServeOptions& options) {
   if (options.model.path.empty()) options.model.path = StarterModel();
   SetLimits(options);
+  FindNamedLoras(options);
   Router::Options routing;
   routing.cors = options.cors;
   if (!options.key_file.empty()) routing.keys = ApiKeys::Read(options.key_file);
@@ -88,9 +129,17 @@ void RunServe(ServeOptions& options) {
   const LoadedModel model = options.model.Load();
   const auto tokenizer = options.model.OpenTokenizer(model);
   Served served = ServedOf(options, model, *tokenizer);
+  const Variants variants(model, *tokenizer, options.named_loras, options.states);
+  for (const std::string& warning : variants.warnings()) fmt::print(stderr, "linnet: {}\n", warning);
+  served.variant_of = [&](const std::string& lora, const std::string& state) {
+    return variants.Of(lora, state);
+  };
+  const auto store = OpenStore(options, model);
   Engine engine(model, *tokenizer, options.engine);
   served.engine = &engine;
-  server.Start(Routes(served, server));
+  Conversations conversations(*store);
+  served.conversations = &conversations;
+  server.Start(Routes(served, conversations, server));
   fmt::print("Serving {} ({}, template {}) at {}\n", served.name, model.architecture->title,
              served.chat->name, server.url());
   std::fflush(stdout);
@@ -122,6 +171,8 @@ void AddLimits(CLI::App& command, ServeOptions& options) {
   add("--cache-mb", options.cache_mb, int64_t{0}, int64_t{1} << 30, "Megabytes of states kept in memory");
   add("--cache-dir-mb", options.cache_dir_mb, int64_t{0}, int64_t{1} << 30,
       "Megabytes of states kept on disk");
+  add("--store-mb", options.store_mb, int64_t{1}, int64_t{1} << 30,
+      "Megabytes of conversations that are kept of each client; the oldest go");
 }
 
 }  // namespace
@@ -146,6 +197,23 @@ void AddServe(CLI::App& app) {
           "several times")
       ->type_name("ORIGIN")
       ->allow_extra_args(false);
+  command->get_option("--lora")
+      ->type_name("[NAME=]FILE[:FACTOR]")
+      ->description(
+          "A LoRA to add to the model or, with a name, for requests to choose (field \"lora\"). May be given "
+          "several times");
+  command
+      ->add_option("--state", options->states,
+                   "A state, tuned or of --state-out, for requests to begin with (field \"state\"). May be "
+                   "given several times")
+      ->type_name("NAME=FILE")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--state-store", options->state_store,
+                   "Where conversations are kept: a file (of SQLite; the default, in ~/.local/share/linnet), "
+                   "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], or memory")
+      ->envname("LINNET_STATE_STORE")
+      ->type_name("PLACE");
   command->add_option("--name", options->name, "What clients call the model; its file's name if not given");
   command->add_option("--template", options->chat,
                       "How conversations are written (see linnet chat); chosen by the model if not given");

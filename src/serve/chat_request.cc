@@ -18,7 +18,6 @@
 namespace linnet {
 namespace {
 
-constexpr int64_t kDefaultTokens = 4096;  // of an answer
 constexpr int kMostChoices = 16, kMostTopLogprobs = 20;
 constexpr size_t kMostStops = 16;
 constexpr int kKeyDigits = 32;
@@ -350,7 +349,7 @@ ChatRequest ReadChatRequest(const Json& request, const Served& served, const std
   ChatRequest chat;
   Job& job = chat.job;
   job.client = client;
-  job.max_tokens = kDefaultTokens;
+  job.max_tokens = kAnswerTokens;
   job.sampler = served.chat_sampler;
   ReadSampling(fields, served, job);
   ReadLogprobs(fields, job);

@@ -23,6 +23,11 @@
 
 namespace linnet {
 
+/// Tokens that an answer in a conversation may have, unless a request says so.
+inline constexpr int64_t kAnswerTokens = 4096;
+
+class Conversations;  // serve/conversations.h
+
 /// A model that is served, and what the APIs need to know of it. What it refers to must outlive it.
 struct Served {
   Engine* engine = nullptr;
@@ -35,7 +40,8 @@ struct Served {
   SamplerOptions chat_sampler;       // unless a request says so
   int64_t max_tokens = 65536;        // that an answer may have
   int64_t max_prompt_tokens = 1 << 20;
-  /// The LoRA and the tuned state of these names, "" for none. Throws HttpError 404 if there is none; null if
+  Conversations* conversations = nullptr;  // of which sessions are; null if none are kept
+  /// The LoRA and the tuned state of these names, "" for none. Throws HttpError 400 if there is none; null if
   /// none are served.
   std::function<Variant(const std::string& lora, const std::string& state)> variant_of;
 };

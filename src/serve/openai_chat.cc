@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "serve/answer_stream.h"
+#include "serve/conversations.h"
 #include "serve/job_group.h"
 #include "serve/openai.h"
 #include "serve/openai_json.h"
@@ -25,9 +26,12 @@ struct Choice {
 
 class ChatReply : public JobGroup {
  public:
-  ChatReply(const Served& served, const ChatRequest& request, std::shared_ptr<HttpReply> reply)
+  /// `turn`: of the session, if it is in one.
+  ChatReply(const Served& served, const ChatRequest& request, std::optional<Turn> turn,
+            std::shared_ptr<HttpReply> reply)
       : JobGroup(std::move(reply)),
         served_(served),
+        turn_(std::move(turn)),
         streams_(request.stream),
         include_usage_(request.include_usage),
         wants_logprobs_(request.job.top_logprobs >= 0),
@@ -46,7 +50,8 @@ class ChatReply : public JobGroup {
   void OnEnd(size_t job, const JobResult& result) override {
     Choice& choice = choices_[job];
     Take(job, choice.stream.Finish());
-    usage_.Add(result);
+    usage_.Add(result, turn_ ? turn_->tokens_before : 0);
+    place_ = result.place;
     choice.finish_reason = choice.call_count > 0 ? "tool_calls" : FinishReason(result.end);
     if (!streams_) return;
     BeginStream();
@@ -54,6 +59,23 @@ class ChatReply : public JobGroup {
   }
 
   void OnAllEnded() override {
+    if (!turn_) return SendEnd();
+    // The client goes on as soon as it has the end, be it at another server: all has to be stored by then.
+    const auto self = std::static_pointer_cast<ChatReply>(shared_from_this());
+    served_.conversations->Keep(std::move(*turn_), choices_[0].content, std::move(place_), [self](bool kept) {
+      if (kept) return self->SendEnd();
+      self->SendFailure(HttpError(503, "the answer could not be kept in its session", "", "store_failed"));
+    });
+  }
+
+  void SendFailure(const HttpError& error) override {
+    if (!begun_) return Router::SendError(error, reply());
+    reply().Write("data: " + ErrorJson(error.status, error.what(), error.param, error.code) + "\n\n");
+    reply().End();
+  }
+
+ private:
+  void SendEnd() {
     if (!streams_) return SendWhole();
     if (include_usage_) {
       Json chunk = Envelope("chat.completion.chunk");
@@ -65,13 +87,6 @@ class ChatReply : public JobGroup {
     reply().End();
   }
 
-  void SendFailure(const HttpError& error) override {
-    if (!begun_) return Router::SendError(error, reply());
-    reply().Write("data: " + ErrorJson(error.status, error.what(), error.param, error.code) + "\n\n");
-    reply().End();
-  }
-
- private:
   Json Envelope(const char* object) const {
     return {{"id", id_},
             {"object", object},
@@ -105,10 +120,10 @@ class ChatReply : public JobGroup {
 
   void Take(size_t index, AnswerStream::Pieces pieces) {
     if (pieces.empty()) return;
-    if (streams_) return Stream(index, std::move(pieces));
     Choice& choice = choices_[index];
-    choice.reasoning += pieces.reasoning;
     choice.content += pieces.content;
+    if (streams_) return Stream(index, std::move(pieces));
+    choice.reasoning += pieces.reasoning;
     for (const ToolCall& call : pieces.calls) {
       choice.calls.push_back({{"id", NewId("call_")},
                               {"type", "function"},
@@ -157,6 +172,8 @@ class ChatReply : public JobGroup {
   }
 
   const Served& served_;
+  std::optional<Turn> turn_;
+  std::shared_ptr<const Snapshot> place_;
   bool streams_, include_usage_, wants_logprobs_, begun_ = false;
   std::string id_;
   int64_t created_;
@@ -164,15 +181,28 @@ class ChatReply : public JobGroup {
   std::vector<Choice> choices_;
 };
 
-}  // namespace
-
-void AnswerChat(const Served& served, const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
-  ChatRequest chat = ReadChatRequest(ParseBody(request.body), served, request.client);
-  const auto answer = std::make_shared<ChatReply>(served, chat, reply);
+void Answer(const Served& served, const Json& body, const std::string& client,
+            const std::shared_ptr<HttpReply>& reply) {
+  ChatRequest chat = ReadChatRequest(body, served, client);
+  std::optional<Turn> turn;
+  if (Fields(body).Find("session") != nullptr) turn = served.conversations->BeginSession(body, served, chat);
+  const auto answer = std::make_shared<ChatReply>(served, chat, std::move(turn), reply);
   std::vector<Job> jobs;
   jobs.push_back(std::move(chat.job));
   while (static_cast<int>(jobs.size()) < chat.choices) jobs.push_back(NextChoice(jobs.back()));
   answer->Start(*served.engine, std::move(jobs));
+}
+
+}  // namespace
+
+void AnswerChat(const Served& served, const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+  const auto body = std::make_shared<const Json>(ParseBody(request.body));
+  const Fields fields(*body);
+  if (fields.Find("session") == nullptr) return Answer(served, *body, request.client, reply);
+  if (served.conversations == nullptr) fields.RefuseAll({"session"});
+  const auto later = served.conversations->Later(
+      [&served, body](const HttpRequest& r, const auto& to) { Answer(served, *body, r.client, to); });
+  later(request, reply);
 }
 
 }  // namespace linnet

@@ -56,9 +56,9 @@ const char* FinishReason(Generation::End end) {
   return end == Generation::End::kLength || end == Generation::End::kInterrupted ? "length" : "stop";
 }
 
-void Usage::Add(const JobResult& result) {
-  prompt = std::max(prompt, result.prompt_tokens);
-  cached = std::max(cached, result.cached_tokens);
+void Usage::Add(const JobResult& result, int64_t before) {
+  prompt = std::max(prompt, before + result.prompt_tokens);
+  cached = std::max(cached, before + result.cached_tokens);
   completion += static_cast<int64_t>(result.ids.size());
 }
 

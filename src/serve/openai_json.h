@@ -28,8 +28,9 @@ const char* FinishReason(Generation::End end);
 
 struct Usage {
   int64_t prompt = 0, cached = 0, completion = 0;
-  /// Adds a choice's: the prompt of all is one.
-  void Add(const JobResult& result);
+  /// Adds a choice's: the prompt of all is one. `before`: tokens of a stored conversation that it goes on
+  /// from, which were not read again.
+  void Add(const JobResult& result, int64_t before = 0);
 };
 Json UsageJson(const Usage& usage);
 
