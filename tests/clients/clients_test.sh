@@ -21,4 +21,5 @@ fi
 cp "$source"/*.mjs "$folder"
 flock -u 9
 cd "$folder"
-LINNET_PROGRAM=$linnet exec node --test "$test" 9>&-
+# Conversations go to a folder of their own, not to that of the user.
+LINNET_SOURCE=$(cd "$source/../.." && pwd) XDG_DATA_HOME=$folder/data LINNET_PROGRAM=$linnet exec node --test "$test" 9>&-

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export async function startLinnet(...flags) {
-  const child = spawn(process.env.LINNET_PROGRAM, ['serve', '--port', '0', ...flags], {
+  const child = spawn(process.env.LINNET_PROGRAM, ['serve', ...(flags.includes('--port') ? [] : ['--port', '0']), ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines = createInterface({ input: child.stdout });
