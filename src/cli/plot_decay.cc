@@ -1,11 +1,7 @@
 // linnet plot decay: how fast each channel of each layer forgets, as RWKV's authors draw it. With --json one
 // object, a stable contract:   {"model": "...", "layers": [[decay of each channel], ...]}
 //
-// A channel's state is multiplied by its decay d with every token:
-//   RWKV-4, 5, 6   d = exp(-exp(time_decay))                    a channel or, in RWKV-5.0 and 5.1, a head
-//   each RWKV-7         d = exp(-e^(-1/2) sigmoid(w0))
-// In RWKV-6 and 7 the input moves it from token to token; this is what it is moved from. Half of what a
-// channel holds is gone after ln(1/2) / ln d tokens.
+// What a decay is: infer/decays.h. Half of what a channel holds is gone after ln(1/2) / ln d tokens.
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -13,8 +9,7 @@
 
 #include "cli/plots.h"
 #include "cli/terminal.h"
-#include "formats/checkpoint.h"
-#include "kernels/backend.h"
+#include "infer/decays.h"
 
 namespace linnet {
 namespace {
@@ -26,39 +21,11 @@ struct DecayOptions {
   bool half_life = false, by_channel = false, json = false;
 };
 
-std::vector<float> Floats(const Checkpoint& checkpoint, const std::string& name) {
-  const Tensor tensor = checkpoint.Load(name);
-  Check(IsReal(tensor.dtype()), "{}: {} holds {}, which are no weights", checkpoint.path().string(), name,
-        Traits(tensor.dtype()).name);
-  if (tensor.size() == 0) return {};
-  const Tensor wide = Tensor::Empty(tensor.shape());
-  Backend::For(Device::kCpu).Convert(tensor, wide);
-  return {wide.data(), wide.data() + wide.size()};
-}
-
-/// The decays of one layer; empty if the file has no such layer.
-std::vector<double> LayerDecays(const Checkpoint& checkpoint, int layer) {
-  const std::string att = fmt::format("blocks.{}.att.", layer);
-  std::vector<double> decays;
-  if (checkpoint.Find(att + "w0") != nullptr) {
-    const double slowest = std::exp(-0.5);
-    for (double w : Floats(checkpoint, att + "w0")) decays.push_back(std::exp(-slowest / (1 + std::exp(-w))));
-  } else if (checkpoint.Find(att + "time_decay") != nullptr) {
-    for (double w : Floats(checkpoint, att + "time_decay")) decays.push_back(std::exp(-std::exp(w)));
-  }
-  return decays;
-}
-
-std::vector<std::vector<double>> Decays(const Checkpoint& checkpoint) {
-  std::vector<std::vector<double>> layers;
-  for (;;) {
-    std::vector<double> layer = LayerDecays(checkpoint, static_cast<int>(layers.size()));
-    if (layer.empty()) break;
-    layers.push_back(std::move(layer));
-  }
+std::vector<std::vector<double>> FileDecays(const std::string& model) {
+  std::vector<std::vector<double>> layers = Decays(*Checkpoint::Open(model));
   Check(!layers.empty(),
         "{}: has no decays: neither blocks.0.att.w0 (RWKV-7) nor blocks.0.att.time_decay (RWKV-4 to 6)",
-        checkpoint.path().string());
+        model);
   return layers;
 }
 
@@ -103,7 +70,7 @@ void PrintTable(const std::vector<std::vector<double>>& layers) {
 }
 
 void RunDecay(const DecayOptions& options) {
-  const auto layers = Decays(*Checkpoint::Open(options.model));
+  const auto layers = FileDecays(options.model);
   WriteChart(options.output, DecayChart(options, layers));
   if (options.json) {
     const Json object = {{"model", options.model}, {"layers", layers}};
