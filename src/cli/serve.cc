@@ -11,9 +11,11 @@
 #include "cli/model_options.h"
 #include "cli/shipped.h"
 #include "serve/conversations.h"
+#include "serve/inside.h"
 #include "serve/metrics.h"
 #include "serve/openai.h"
 #include "serve/responses.h"
+#include "serve/runs_api.h"
 #include "serve/server.h"
 #include "serve/state_store.h"
 #include "serve/states_api.h"
@@ -25,7 +27,7 @@ namespace {
 
 struct ServeOptions {
   ModelOptions model;
-  std::string chat, think = "off", name, key_file;
+  std::string chat, think = "off", name, key_file, runs;
   std::vector<std::string> cors;
   std::string state_store;                       // "": DefaultStateStore()
   std::vector<std::string> named_loras, states;  // NAME=FILE
@@ -106,7 +108,8 @@ void SetLimits(ServeOptions& options) {
   options.server.body_timeout = 2 * limit;
 }
 
-std::vector<HttpRoute> Routes(const Served& served, Conversations& conversations, const Server& server) {
+std::vector<HttpRoute> Routes(const Served& served, Conversations& conversations, InsideReader& inside,
+                              const Server& server, const std::string& runs) {
   std::vector<HttpRoute> routes = OpenAiRoutes(served);
   const auto add = [&](std::vector<HttpRoute> more) {
     routes.insert(routes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
@@ -114,6 +117,8 @@ std::vector<HttpRoute> Routes(const Served& served, Conversations& conversations
   add(ResponsesRoutes(served, conversations));
   add(StatesRoutes(served, conversations));
   add(StatusRoutes(*served.engine, server));
+  add(InsideRoutes(inside));
+  if (!runs.empty()) add(RunRoutes(runs));
   add(StaticRoutes(WebAssets()));
   return routes;
 }
@@ -139,7 +144,8 @@ void RunServe(ServeOptions& options) {
   served.engine = &engine;
   Conversations conversations(*store);
   served.conversations = &conversations;
-  server.Start(Routes(served, conversations, server));
+  InsideReader inside(served);
+  server.Start(Routes(served, conversations, inside, server, options.runs));
   fmt::print("Serving {} ({}, template {}) at {}\n", served.name, model.architecture->title,
              served.chat->name, server.url());
   std::fflush(stdout);
@@ -214,6 +220,10 @@ void AddServe(CLI::App& app) {
                    "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], or memory")
       ->envname("LINNET_STATE_STORE")
       ->type_name("PLACE");
+  command
+      ->add_option("--runs", options->runs,
+                   "The page follows the logs of the training runs that are below this folder")
+      ->type_name("DIR");
   command->add_option("--name", options->name, "What clients call the model; its file's name if not given");
   command->add_option("--template", options->chat,
                       "How conversations are written (see linnet chat); chosen by the model if not given");
