@@ -44,6 +44,7 @@ struct Served {
   /// The LoRA and the tuned state of these names, "" for none. Throws HttpError 400 if there is none; null if
   /// none are served.
   std::function<Variant(const std::string& lora, const std::string& state)> variant_of;
+  std::vector<std::string> lora_names, state_names;  // of those that it has
 };
 
 /// Throws HttpError 404 if a request names a model other than the served one (":latest" may follow it).

@@ -11,6 +11,14 @@ Json ModelJson(const Served& served) {
   return {{"id", served.name}, {"object", "model"}, {"created", served.created}, {"owned_by", "linnet"}};
 }
 
+/// Beside OpenAI's list, what a request may name in `lora` and `state`.
+Json ListJson(const Served& served) {
+  Json list = {{"object", "list"}, {"data", Json::array({ModelJson(served)})}};
+  if (!served.lora_names.empty()) list["loras"] = served.lora_names;
+  if (!served.state_names.empty()) list["states"] = served.state_names;
+  return list;
+}
+
 void SendModel(const Served& served, const HttpRequest& request, HttpReply& reply) {
   const std::string folder = "/models/";
   const Json named = {{"model", request.path.substr(request.path.find(folder) + folder.size())}};
@@ -23,9 +31,8 @@ void SendModel(const Served& served, const HttpRequest& request, HttpReply& repl
 std::vector<HttpRoute> OpenAiRoutes(const Served& served) {
   using Reply = std::shared_ptr<HttpReply>;
   std::vector<HttpRoute> routes;
-  AddApi(routes, "GET", "/models", [&](const HttpRequest&, const Reply& reply) {
-    SendJson(*reply, {{"object", "list"}, {"data", Json::array({ModelJson(served)})}});
-  });
+  AddApi(routes, "GET", "/models",
+         [&](const HttpRequest&, const Reply& reply) { SendJson(*reply, ListJson(served)); });
   AddApi(routes, "GET", "/models/*",
          [&](const HttpRequest& request, const Reply& reply) { SendModel(served, request, *reply); });
   using Answer = void (*)(const Served&, const HttpRequest&, const Reply&);

@@ -86,6 +86,16 @@ class OpenAiTest : public testing::Test {
   std::vector<HttpRoute> routes_;
 };
 
+TEST_F(OpenAiTest, ListsWhatRequestsMayNameBesideTheModel) {
+  EXPECT_FALSE(Json::parse(Ask("GET", "/v1/models")->body).contains("loras"));
+  served_.lora_names = {"pirate"};
+  served_.state_names = {"calm", "terse"};
+  const Json list = Json::parse(Ask("GET", "/v1/models")->body);
+  EXPECT_EQ(list["data"].size(), 1u);
+  EXPECT_EQ(list["loras"], Json({"pirate"}));
+  EXPECT_EQ(list["states"], Json({"calm", "terse"}));
+}
+
 TEST_F(OpenAiTest, ListsItsModel) {
   for (const char* path : {"/v1/models", "/models"}) {
     const Json list = Json::parse(Ask("GET", path)->body);

@@ -93,23 +93,16 @@ export async function* events(response: Response): AsyncGenerator<any> {
   }
 }
 
-export interface Served {
-  id: string;
-  created?: number;
-  /// "model", or what a request can ask for beside it.
-  kind?: "model" | "lora" | "state";
+/// What the server offers: its model, and the LoRAs and tuned states that a request may name.
+export interface Offered {
+  models: { id: string }[];
+  loras: string[];
+  states: string[];
 }
 
-/// What the server offers: its model, and the LoRAs and tuned states that a request may name.
-export async function models(): Promise<{ models: Served[]; loras: string[]; states: string[] }> {
-  const list = await getJson<{ data: Served[]; loras?: string[]; states?: string[] }>("/v1/models");
-  const names = (kind: Served["kind"]) =>
-    list.data.filter((entry) => entry.kind === kind).map((entry) => entry.id);
-  return {
-    models: list.data.filter((entry) => !entry.kind || entry.kind === "model"),
-    loras: list.loras ?? names("lora"),
-    states: list.states ?? names("state"),
-  };
+export async function offers(): Promise<Offered> {
+  const list = await getJson<{ data: { id: string }[]; loras?: string[]; states?: string[] }>("/v1/models");
+  return { models: list.data, loras: list.loras ?? [], states: list.states ?? [] };
 }
 
 export interface ChatTurn {

@@ -1,6 +1,6 @@
 // What the page does with conversations: the one that is open, the answers that are being written, and the
 // library that keeps them all.
-import { ApiError, chat, models, respond, type AnswerPart, type ChatTurn } from "./api";
+import { ApiError, chat, offers, respond, type AnswerPart, type ChatTurn, type Offered } from "./api";
 import {
   newConversation,
   newId,
@@ -20,7 +20,7 @@ export const conversations = new Store<Conversation[]>([]);
 export const current = new Store<Conversation>(newConversation());
 /// The message that is being written, of whatever conversation.
 export const writing = new Store<{ conversation: string; message: string } | null>(null);
-export const offered = new Store<{ models: { id: string }[]; loras: string[]; states: string[] }>({
+export const offered = new Store<Offered>({
   models: [],
   loras: [],
   states: [],
@@ -51,7 +51,7 @@ export async function openEverything() {
 
 export async function askWhatIsOffered() {
   try {
-    offered.value = await models();
+    offered.value = await offers();
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 401)) say((error as Error).message, true);
   }
