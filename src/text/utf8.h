@@ -22,6 +22,9 @@ struct Character {
 /// The first character of `bytes`, which must not be empty.
 Character FirstCharacter(std::string_view bytes);
 
+/// Appends the UTF-8 of a character; false if there is none of that code (surrogates are none).
+bool AppendUtf8(char32_t code, std::string& out);
+
 /// Bytes as people read them on one line: text as it is; if anything in it is no text, that in hexadecimal.
 std::string Readable(std::string_view bytes);
 

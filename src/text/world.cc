@@ -12,16 +12,6 @@
 namespace linnet {
 namespace {
 
-/// Appends the UTF-8 of a code that is no surrogate; false if it is one or none at all.
-bool AppendUtf8(uint32_t code, std::string& out) {
-  if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
-  const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  constexpr uint8_t kLeads[] = {0x00, 0xC0, 0xE0, 0xF0};
-  out += static_cast<char>(kLeads[more] | code >> (6 * more));
-  for (int i = more - 1; i >= 0; --i) out += static_cast<char>(0x80 | (code >> (6 * i) & 0x3F));
-  return true;
-}
-
 /// Reads a Python literal; `rest` is what is left of the line.
 class LiteralReader {
  public:
