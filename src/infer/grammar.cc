@@ -282,8 +282,8 @@ class GrammarCompiler {
   const GrammarRule* rule_ = nullptr;  // that is being built
 };
 
-Grammar::Grammar(std::string_view text, const std::string& name) {
-  const std::vector<GrammarRule> rules = ParseGrammar(text, name);
+Grammar::Grammar(std::string_view text, const std::string& name, std::string_view root) {
+  const std::vector<GrammarRule> rules = ParseGrammar(text, name, root);
   GrammarCompiler(*this, rules, name).Compile();
   FindByteClasses();
 }

@@ -19,9 +19,11 @@ namespace linnet {
 
 class Grammar {
  public:
-  /// Throws Error, starting with `name` and a line, if the text is malformed, a rule is missing, calls itself
-  /// before it has read anything (left recursion), or can never end, or if it takes too many states.
-  explicit Grammar(std::string_view text, const std::string& name = "grammar");
+  /// A text is what the rule `root` says. Throws Error, starting with `name` and a line, if the text is
+  /// malformed, a rule is missing, calls itself before it has read anything (left recursion), or can never
+  /// end, or if it takes too many states.
+  explicit Grammar(std::string_view text, const std::string& name = "grammar",
+                   std::string_view root = "root");
 
   enum class Kind : uint8_t {
     kEnd,    // of the rule

@@ -52,9 +52,10 @@ void GrammarPlaces::Take(Stack first) {
     seen_[stack] = set_;
     if (++taken_ > kMostWays) {
       untaken_.clear();
-      Fail("[grammar] the text so far can be read in more than {} ways; the grammar says too little of which "
-           "one is meant",
-           kMostWays);
+      Fail(
+          "[grammar] the text so far can be read in more than {} ways; the grammar says too little of which "
+          "one is meant",
+          kMostWays);
     }
     if (stack == kBottom) {
       can_end_ = true;
@@ -84,7 +85,8 @@ GrammarPlaces::Place GrammarPlaces::Close() {
   const uint64_t hash = HashOf(ways_, can_end_);
   for (auto [at, end] = place_ids_.equal_range(hash); at != end; ++at) {
     const auto stacks = Stacks(at->second);
-    if (CanEnd(at->second) == can_end_ && std::equal(stacks.begin(), stacks.end(), ways_.begin(), ways_.end()))
+    if (CanEnd(at->second) == can_end_ &&
+        std::equal(stacks.begin(), stacks.end(), ways_.begin(), ways_.end()))
       return at->second;
   }
   const size_t begin = stacks_of_places_.size();

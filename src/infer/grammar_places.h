@@ -63,7 +63,8 @@ class GrammarPlaces {
   };
 
   size_t Index(Place place, uint8_t byte) const {
-    return static_cast<size_t>(place) * static_cast<size_t>(grammar_.byte_classes()) + grammar_.byte_class(byte);
+    return static_cast<size_t>(place) * static_cast<size_t>(grammar_.byte_classes()) +
+           grammar_.byte_class(byte);
   }
   Place FindNext(Place place, uint8_t byte);
   /// Begins a set of ways, takes one and all that it can become without reading, and makes a place of it.

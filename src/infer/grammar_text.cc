@@ -60,12 +60,12 @@ class Parser {
           text.size());
   }
 
-  std::vector<GrammarRule> Parse() {
-    RuleNumber("root");
+  std::vector<GrammarRule> Parse(std::string_view root) {
+    RuleNumber(root);
     for (SkipBlanks(); !AtEnd(); SkipBlanks()) ParseRule();
     for (size_t i = 0; i < rules_.size(); ++i) {
       if (rules_[i].line > 0) continue;
-      if (i == 0) Fail("{}: no rule is called root, which is what the text is", name_);
+      if (i == 0) Fail("{}: no rule is called {}, which is what the text is", name_, rules_[0].name);
       at_ = first_uses_[i];
       Refuse("the rule '{}' is not defined", rules_[i].name);
     }
@@ -317,8 +317,8 @@ class Parser {
 
 }  // namespace
 
-std::vector<GrammarRule> ParseGrammar(std::string_view text, const std::string& name) {
-  return Parser(text, name).Parse();
+std::vector<GrammarRule> ParseGrammar(std::string_view text, const std::string& name, std::string_view root) {
+  return Parser(text, name).Parse(root);
 }
 
 }  // namespace linnet

@@ -29,8 +29,8 @@ struct GrammarRule {
   GrammarExpression expression = {};
 };
 
-/// Rule 0 is "root". Throws Error, starting with `name` and a line, if the text is malformed or a rule is
+/// Rule 0 is `root`. Throws Error, starting with `name` and a line, if the text is malformed or a rule is
 /// missing or defined twice.
-std::vector<GrammarRule> ParseGrammar(std::string_view text, const std::string& name);
+std::vector<GrammarRule> ParseGrammar(std::string_view text, const std::string& name, std::string_view root);
 
 }  // namespace linnet
