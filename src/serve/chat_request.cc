@@ -366,7 +366,7 @@ ChatRequest ReadChatRequest(const Json& request, const Served& served, const std
   chat.goes_on = !written.begun.empty();
   SetConversation(job, std::move(written), *served.chat, *chat.think);
   CheckPromptLength(job.prompt.size(), served, "messages");
-  job.constraint = ConstraintOf(request, *served.tokenizer);
+  job.constraint = ConstraintOf(request, *served.tokenizer, chat.goes_on ? "" : chat.think->before_answer);
   return chat;
 }
 
