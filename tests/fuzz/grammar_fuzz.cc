@@ -1,0 +1,8 @@
+#include <cstdint>
+
+#include "fuzz/grammar_entries.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  linnet::FuzzGrammar({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
