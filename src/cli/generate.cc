@@ -13,6 +13,8 @@
 #include "cli/model_options.h"
 #include "cli/sampling_options.h"
 #include "infer/generator.h"
+#include "infer/grammar_constraint.h"
+#include "infer/json_schema.h"
 #include "text/utf8.h"
 
 namespace linnet {
@@ -25,6 +27,7 @@ struct CommandOptions {
   GenerateOptions generate;
   SamplingOptions sampling;
   std::string state_in, state_out;
+  std::string grammar, json_schema;  // files
   JsonlOptions jsonl;
   bool stream = true, echo = false, stats = false, json = false;
 };
@@ -42,6 +45,16 @@ std::string ReadPrompt(const CommandOptions& options) {
   if (options.prompt_file == "-") return ReadStandardInput();
   if (!options.prompt_file.empty()) return ReadFile(options.prompt_file);
   return isatty(STDIN_FILENO) ? "" : ReadStandardInput();
+}
+
+/// What the output must look like; null if nothing is said of it.
+std::unique_ptr<Constraint> ReadConstraint(const CommandOptions& options, const Tokenizer& tokenizer) {
+  const bool is_schema = !options.json_schema.empty();
+  const std::string& file = is_schema ? options.json_schema : options.grammar;
+  if (file.empty()) return nullptr;
+  const std::string text = ReadFile(file);
+  const Grammar grammar = is_schema ? Grammar(JsonSchemaGrammar(text, file), file) : Grammar(text, file);
+  return GrammarMatcher::Make(grammar, std::make_shared<VocabularyTree>(tokenizer))->NewText();
 }
 
 /// Where the generated text goes: to stdout at once, or into a string.
@@ -114,6 +127,9 @@ void RunGenerate(CommandOptions& options) {
   options.generate.seed = options.sampling.seed;
   options.generate.sampler = options.sampling.Resolve(*tokenizer);
 
+  const auto constraint = ReadConstraint(options, *tokenizer);
+  options.generate.constraint = constraint.get();
+
   Snapshot resume, end;
   if (!options.state_in.empty()) {
     resume = ReadStateIn(options.state_in, model, *tokenizer);
@@ -170,6 +186,14 @@ void AddGenerate(CLI::App& app) {
       ->take_all()
       ->expected(1);
   command->add_flag("--past-end", options->generate.past_end, "Go on after the end-of-text token (0)");
+  CLI::Option* grammar =
+      command
+          ->add_option("--grammar", options->grammar, "Write only what this grammar allows (docs/grammar.md)")
+          ->type_name("FILE");
+  CLI::Option* schema =
+      command->add_option("--json-schema", options->json_schema, "Write only JSON that fits this schema")
+          ->type_name("FILE")
+          ->excludes(grammar);
   options->sampling.sampler.top_p = 0.85;
   options->sampling.AddTo(*command);
   command
@@ -188,6 +212,7 @@ void AddGenerate(CLI::App& app) {
                     "Print one JSON object: the text, how it ended, counts, speeds, the seed");
   CLI::Option* jsonl = options->jsonl.AddTo(*command);
   for (const char* other : {"--prompt", "--prompt-file", "--state-in", "--state-out"}) jsonl->excludes(other);
+  jsonl->excludes(grammar)->excludes(schema);
   command->footer(
       "Example: linnet generate model.safetensors -p \"What is a state?\" -n 200 --top-p 0.7 --stats");
   command->callback([options] { RunGenerate(*options); });

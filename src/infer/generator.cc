@@ -61,7 +61,7 @@ void TakeBack(Text& text, WayBack::Place place, const Tokenizer& tokenizer) {
 /// is wanted.
 Generation::End Continue(Text& text, const Tokenizer& tokenizer, const GenerateOptions& options,
                          Generation& progress) {
-  TextWriter writer(options, tokenizer);
+  TextWriter writer(options, tokenizer, options.constraint != nullptr ? options.constraint->Clone() : nullptr);
   WayBack way_back;
   const bool keeps = options.snapshot != nullptr;
   while (!writer.end() && !Interrupted(options)) {

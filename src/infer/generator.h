@@ -32,6 +32,8 @@ struct GenerateOptions : WritingOptions {
   std::function<void(int64_t prompt_tokens, int64_t tokens)> on_progress;
   /// Ends the generation soon after it becomes true; may be set by a signal handler.
   const std::atomic<bool>* interrupted = nullptr;
+  /// What the output must look like, from its beginning: each text gets a clone.
+  const Constraint* constraint = nullptr;
   /// Continues from here, not from the start of a text.
   const Snapshot* resume = nullptr;
   /// Receives where the text ends: all of the prompt and of the output has been seen, but neither a stop

@@ -26,7 +26,7 @@ struct Scheduler::Text {
       : prompt(std::move(prompt_ids)),
         options(std::move(generate_options)),
         on_end(std::move(at_end)),
-        writer(options, tokenizer) {}
+        writer(options, tokenizer, options.constraint != nullptr ? options.constraint->Clone() : nullptr) {}
 
   size_t read() const { return static_cast<size_t>(result.prompt_tokens); }
   bool is_read() const { return read() == prompt.size(); }
