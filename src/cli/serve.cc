@@ -13,6 +13,7 @@
 #include "serve/conversations.h"
 #include "serve/inside.h"
 #include "serve/metrics.h"
+#include "serve/ollama.h"
 #include "serve/openai.h"
 #include "serve/responses.h"
 #include "serve/runs_api.h"
@@ -20,6 +21,7 @@
 #include "serve/state_store.h"
 #include "serve/states_api.h"
 #include "serve/static_files.h"
+#include "serve/tokenizer_api.h"
 #include "serve/variants.h"
 
 namespace linnet {
@@ -116,6 +118,8 @@ std::vector<HttpRoute> Routes(const Served& served, Conversations& conversations
   };
   add(ResponsesRoutes(served, conversations));
   add(StatesRoutes(served, conversations));
+  add(OllamaRoutes(served));
+  add(TokenizerRoutes(served));
   add(StatusRoutes(*served.engine, server));
   add(InsideRoutes(inside));
   if (!runs.empty()) add(RunRoutes(runs));
