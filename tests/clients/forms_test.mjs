@@ -1,0 +1,102 @@
+// Answers of a demanded form, and tools, with the real `openai` package.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import OpenAI from 'openai';
+
+import { startLinnet } from './linnet.mjs';
+
+const model = 'starter';
+const messages = [{ role: 'user', content: 'What is an RNN?' }];
+let server, client;
+
+before(async () => {
+  server = await startLinnet('--template', 'g1');
+  client = new OpenAI({ baseURL: server.url + '/v1', apiKey: 'none is needed', maxRetries: 0 });
+});
+after(() => server.stop());
+
+const chat = (more) => client.chat.completions.create({ model, messages, seed: 1, max_tokens: 300, ...more });
+
+const schema = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 12 },
+    parts: { type: 'array', items: { enum: ['head', 'wing'] }, maxItems: 3 },
+    age: { anyOf: [{ type: 'null' }, { type: 'integer', minimum: 0, maximum: 99 }] },
+  },
+  required: ['name', 'parts', 'age'],
+  additionalProperties: false,
+};
+const tools = [
+  { type: 'function', function: { name: 'now', parameters: { type: 'object', properties: {} } } },
+  {
+    type: 'function',
+    function: {
+      name: 'get_weather',
+      description: 'The weather in a city',
+      parameters: { type: 'object', properties: { city: { enum: ['Paris', 'Rome'] } }, required: ['city'] },
+    },
+  },
+];
+
+test('json_schema', async () => {
+  for (let seed = 0; seed < 5; ++seed) {
+    const reply = await chat({ seed, temperature: 1.5, response_format: { type: 'json_schema', json_schema: { name: 'bird', strict: true, schema } } });
+    const value = JSON.parse(reply.choices[0].message.content);
+    assert.deepEqual(Object.keys(value), ['name', 'parts', 'age']);
+    assert.ok(value.name.length <= 12 && value.parts.length <= 3);
+  }
+});
+
+test('json_schema through the SDK that parses', async () => {
+  const reply = await client.chat.completions.parse({
+    model, messages, max_tokens: 300, response_format: { type: 'json_schema', json_schema: { name: 'bird', strict: true, schema } },
+  });
+  assert.equal(typeof reply.choices[0].message.content, 'string');
+});
+
+test('a grammar, in chats and completions', async () => {
+  const grammar = 'root ::= "yes" | "no"';
+  assert.match((await chat({ grammar })).choices[0].message.content, /^(yes|no)$/);
+  const completion = await client.completions.create({ model, prompt: 'Is it? ', grammar, n: 4, temperature: 2 });
+  for (const { text, finish_reason } of completion.choices) {
+    assert.match(text, /^(yes|no)$/);
+    assert.equal(finish_reason, 'stop');
+  }
+});
+
+test('a call that is demanded', async () => {
+  const reply = await chat({ tools, tool_choice: { type: 'function', function: { name: 'get_weather' } } });
+  const [choice] = reply.choices;
+  assert.equal(choice.finish_reason, 'tool_calls');
+  assert.equal(choice.message.content, null);
+  const [call] = choice.message.tool_calls;
+  assert.ok(call.id.length > 5 && call.type === 'function' && call.function.name === 'get_weather');
+  assert.ok(['Paris', 'Rome'].includes(JSON.parse(call.function.arguments).city));
+  const next = [...messages, choice.message, { role: 'tool', tool_call_id: call.id, content: '{"celsius":21}' }];
+  assert.ok((await chat({ messages: next, tools })).choices.length === 1);
+});
+
+test('calls in a stream', async () => {
+  const runner = client.chat.completions.stream({ model, messages, max_tokens: 300, tools, tool_choice: 'required' });
+  let first;
+  for await (const chunk of runner) {
+    for (const { delta } of chunk.choices) first ??= delta.tool_calls?.[0];
+  }
+  assert.ok(first.index === 0 && first.id && first.type === 'function' && first.function.name);
+  const [choice] = (await runner.finalChatCompletion()).choices;
+  assert.equal(choice.finish_reason, 'tool_calls');
+  assert.equal(typeof JSON.parse(choice.message.tool_calls[0].function.arguments), 'object');
+});
+
+test('what cannot be kept is refused by name', async () => {
+  const refused = (more, param) =>
+    assert.rejects(chat(more), (error) => error instanceof OpenAI.BadRequestError && error.param === param);
+  await refused({ grammar: 'root ::= root "a" | "b"' }, 'grammar');
+  await refused({ response_format: { type: 'xml' } }, 'response_format.type');
+  await refused(
+    { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { not: {} } } } }, 'response_format.json_schema.schema');
+  await refused({ tool_choice: 'required' }, 'tool_choice');
+  await refused({ grammar: 'root ::= "a"', response_format: { type: 'json_object' } }, 'grammar');
+});
