@@ -16,9 +16,9 @@ namespace linnet {
 const std::string_view kJsonRules = R"(
 ws           ::= (" " | "\n" " "{0,20})?
 json-value   ::= json-object | json-array | json-string | json-number | json-boolean | json-null
-json-object  ::= "{" ws (json-member (ws "," ws json-member)* ws)? "}"
-json-member  ::= json-string ws ":" ws json-value
-json-array   ::= "[" ws (json-value (ws "," ws json-value)* ws)? "]"
+json-object  ::= "{" ws (json-member ("," ws json-member)* ws)? "}"
+json-member  ::= json-string ":" ws json-value
+json-array   ::= "[" ws (json-value ("," ws json-value)* ws)? "]"
 json-string  ::= "\"" json-char* "\""
 json-char    ::= [^"\\\x00-\x1F\x7F] | "\\" (["\\/bfnrt] | "u" json-code)
 json-code    ::= [0-9a-cefA-CEF] json-hex{3} | [dD] [0-7] json-hex{2} |

@@ -300,7 +300,7 @@ class Writer {
     if (!other.empty()) {
       const int64_t after_prefix = std::max<int64_t>(prefix, 1);
       rest = fmt::format(
-          "(ws \",\" ws {}){}", other,
+          "(\",\" ws {}){}", other,
           Counts(std::max<int64_t>(least - after_prefix, 0), most < 0 ? -1 : most - after_prefix));
       if (prefix == 0) {
         rest = fmt::format("{} {}", other, rest);
@@ -309,7 +309,7 @@ class Writer {
     }
     for (int64_t i = prefix - 1; i >= 0; --i) {
       const std::string& item = first[static_cast<size_t>(i)];
-      rest = fmt::format("{} {} {}", i > 0 ? "ws \",\" ws" : "", item, rest);
+      rest = fmt::format("{} {} {}", i > 0 ? "\",\" ws" : "", item, rest);
       if (i >= least)
         rest = fmt::format("({}{})?", rest, i == 0 ? " ws" : "");
       else if (i == 0)
@@ -343,8 +343,8 @@ class Writer {
       if (never) continue;
       const std::string value =
           Value(property, fmt::format("{}/properties/{}", path, name), name, nested + 1);
-      members.push_back({fmt::format("{} ws \":\" ws {}", GrammarLiteral(Json(name).dump()), value),
-                         required.contains(name)});
+      members.push_back(
+          {fmt::format("{} \":\" ws {}", GrammarLiteral(Json(name).dump()), value), required.contains(name)});
     }
     for (const std::string& name : required) {
       if (!names.insert(name).second) continue;
@@ -352,12 +352,12 @@ class Writer {
             "{}: '{}' is required, but additionalProperties allows none of that name", path, name);
       const std::string value =
           closed ? "json-value" : Value(others, path + "/additionalProperties", name, nested + 1);
-      members.push_back({fmt::format("{} ws \":\" ws {}", GrammarLiteral(Json(name).dump()), value), true});
+      members.push_back({fmt::format("{} \":\" ws {}", GrammarLiteral(Json(name).dump()), value), true});
     }
     std::string other;
     if (!closed) {
       const std::string value = Value(others, path + "/additionalProperties", hint + "-value", nested + 1);
-      other = AddRule(hint + "-other", fmt::format("{} ws \":\" ws {}", OtherName(names, hint), value));
+      other = AddRule(hint + "-other", fmt::format("{} \":\" ws {}", OtherName(names, hint), value));
     }
     return AddRule(hint, "\"{\" ws " + Members(members, other, hint) + " \"}\"");
   }
@@ -365,7 +365,7 @@ class Writer {
   /// What stands between the braces. From behind: a rule for what may follow each member, and the ways to
   /// begin, as any of the members up to the first required one may be the first.
   std::string Members(const std::vector<Member>& members, const std::string& other, const std::string& hint) {
-    std::string after = other.empty() ? "" : fmt::format("(ws \",\" ws {})*", other);
+    std::string after = other.empty() ? "" : fmt::format("(\",\" ws {})*", other);
     std::string first = other.empty() ? "" : fmt::format("{} {} ws", other, after);
     bool may_be_empty = true;
     std::vector<std::string> firsts;
@@ -374,7 +374,7 @@ class Writer {
       const std::string rest = after.empty() ? "" : AddRule(hint + "-rest", after);
       if (member->required) firsts.clear(), may_be_empty = false;
       firsts.push_back(fmt::format("{} {} ws", member->grammar, rest));
-      after = fmt::format("(ws \",\" ws {}){} {}", member->grammar, member->required ? "" : "?", rest);
+      after = fmt::format("(\",\" ws {}){} {}", member->grammar, member->required ? "" : "?", rest);
     }
     if (firsts.empty()) return "";
     std::reverse(firsts.begin(), firsts.end());
