@@ -30,6 +30,7 @@ TEST(Corpus, Names) { EXPECT_GT(RunAll("names", FuzzNames), 5u); }
 TEST(Corpus, Events) { EXPECT_GT(RunAll("events", FuzzEvents), 5u); }
 TEST(Corpus, Event) { EXPECT_GT(RunAll("event", FuzzEvent), 5u); }
 TEST(Corpus, Binidx) { EXPECT_GT(RunAll("binidx", FuzzBinidx), 5u); }
+TEST(Corpus, Idx) { EXPECT_GT(RunAll("idx", FuzzIdx), 5u); }
 TEST(Corpus, ShardIndex) { EXPECT_GT(RunAll("shard_index", FuzzShardIndex), 5u); }
 
 // The readers must throw nothing but Error, wherever a sound file is cut or a byte of it changed.
@@ -46,7 +47,9 @@ TEST(Corpus, EveryCutAndEveryChangedByteOfASoundFile) {
       {"events/sound", FuzzEvents},
       {"event/text", FuzzEvent},
       {"shard_index/sound", FuzzShardIndex},
-      {"binidx/masked", FuzzBinidx}};
+      {"binidx/masked", FuzzBinidx},
+      {"idx/two_extents", FuzzIdx},
+      {"idx/compressed", FuzzIdx}};
   for (const auto& [name, entry] : files) {
     const std::string sound = ReadFile(corpus / name);
     for (size_t i = 0; i < sound.size(); ++i) {

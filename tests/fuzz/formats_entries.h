@@ -18,6 +18,7 @@
 #include "formats/event_file.h"
 #include "formats/event_reader.h"
 #include "formats/gguf.h"
+#include "formats/idx.h"
 #include "formats/names.h"
 #include "formats/pth.h"
 #include "formats/pth_builder.h"
@@ -82,6 +83,17 @@ inline void FuzzRwkvCpp(std::span<const std::byte> input) {
 /// The names of a safetensors file.
 inline void FuzzNames(std::span<const std::byte> input) {
   FuzzReader([&] { return WithPublishedNames(OpenSafetensors(AsFile(input))); });
+}
+
+/// What a sound file tells of is what it holds.
+inline void FuzzIdx(std::span<const std::byte> input) {
+  try {
+    const IdxArray array = ParseIdx({reinterpret_cast<const char*>(input.data()), input.size()}, "input");
+    size_t count = 1;
+    for (int64_t extent : array.extents) count *= static_cast<size_t>(extent);
+    if (count != array.values.size()) std::abort();
+  } catch (const Error&) {  // the one exception that a bad file may cause
+  }
 }
 
 inline void FuzzShardIndex(std::span<const std::byte> input) {

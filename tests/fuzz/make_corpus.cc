@@ -228,6 +228,22 @@ void MakeBinidx(const std::filesystem::path& folder) {
   Save(folder, "many_items", changed);
 }
 
+void MakeIdx(const std::filesystem::path& folder) {
+  const std::string head = "\0\0\x08"s, two = head + "\x02\0\0\0\x02\0\0\0\x03"s;
+  Save(folder, "two_extents", two + "abcdef");
+  Save(folder, "one_extent", head + "\x01\0\0\0\x01z"s);
+  Save(folder, "cut_short", two + "abc");
+  Save(folder, "left_over", two + "abcdefg");
+  Save(folder, "huge_extents", head + "\x02\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"s);
+  Save(folder, "no_elements", head + "\x01\0\0\0\0"s);
+  Save(folder, "floats", "\0\0\x0D\x01\0\0\0\x01"s + "abcd");
+  // The first as gzip writes it.
+  const std::string compressed =
+      "\037\213\010\000\000\000\000\000\002\003\143\140\340\140\142\140\140\000\141\346"s
+      "\304\244\344\224\324\064\000\203\332\106\057\022\000\000\000"s;
+  Save(folder, "compressed", compressed);
+}
+
 }  // namespace
 }  // namespace linnet
 
@@ -244,6 +260,7 @@ int main(int argc, char** argv) {
   linnet::MakeCsv(folder / "csv");
   linnet::MakeEvents(folder);
   linnet::MakeBinidx(folder / "binidx");
+  linnet::MakeIdx(folder / "idx");
   for (const auto& [name, value] : linnet::Pickles()) {
     linnet::Save(folder / "pickle", name, linnet::pkl::Program(value));
   }
