@@ -48,6 +48,9 @@ std::optional<StepRecord> Parse(const std::string& line) {
   if (object.contains("ema_val_loss") && object["ema_val_loss"].is_number()) {
     record.ema_val_loss = object["ema_val_loss"].get<double>();
   }
+  if (object.contains("quality") && object["quality"].is_number()) {
+    record.quality = object["quality"].get<double>();
+  }
   return record;
 }
 
@@ -101,6 +104,7 @@ void RunLog::Write(const StepRecord& record) {
   if (record.eval_loss) line["eval_loss"] = NumberOrNull(*record.eval_loss);
   if (record.sample) line["sample"] = *record.sample;
   if (record.ema_val_loss) line["ema_val_loss"] = NumberOrNull(*record.ema_val_loss);
+  if (record.quality) line["quality"] = NumberOrNull(*record.quality);
   WriteLine(line.dump());
 }
 

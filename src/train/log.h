@@ -4,8 +4,8 @@
 //     "tokens_per_s": 8123.4,
 //      "seconds": 0.51, "skipped": false}
 //
-// Where they were asked for, "eval_loss" (--eval-data), "sample" (--sample-every) and "ema_val_loss", that of
-// averaged weights, follow. Each return to a checkpoint has a line,
+// Where they were asked for, "eval_loss" (--eval-data), "sample" (--sample-every), "ema_val_loss", that of
+// averaged weights, and "quality" (of a task), follow. Each return to a checkpoint has a line,
 //
 //     {"step": 50, "event": "return", "from": 57, "why": "the loss is not a finite number"}
 //
@@ -31,10 +31,11 @@ struct StepRecord {
   double tokens_per_s = 0;
   double seconds = 0;  // since the start of the run, the time of earlier starts of the program included
   bool skipped = false;
-  std::optional<double> eval_loss = std::nullopt;    // of --eval-data, after the step
-  std::optional<std::string> sample = std::nullopt;  // what the model then wrote, valid UTF-8
-  bool tokens_are_bytes = true;  // bits_per_byte is null where they are not
+  std::optional<double> eval_loss = std::nullopt;     // of --eval-data, after the step
+  std::optional<std::string> sample = std::nullopt;   // what the model then wrote, valid UTF-8
+  bool tokens_are_bytes = true;                       // bits_per_byte is null where they are not
   std::optional<double> ema_val_loss = std::nullopt;  // that of the averaged weights
+  std::optional<double> quality = std::nullopt;       // on what is held out (TrainObserver::Quality)
 };
 
 /// Nats a token to bits a token: bits a byte, where tokens are bytes.

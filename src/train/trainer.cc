@@ -55,10 +55,11 @@ std::vector<Trained> TrainedHere(TrainableModel& weights, Communicator& others,
   return parallel.emplace(others, weights).share();
 }
 
-/// The data, checked to be shareable among the processes.
-std::unique_ptr<Dataset> OpenShared(const TrainOptions& o, const Vocabulary& vocabulary,
-                                    const Communicator& others) {
-  auto data = OpenDataset(o.data, DataOptionsOf(o, vocabulary));
+using Data = std::shared_ptr<const Dataset>;
+
+/// The data, `given` or from files, checked to be shareable among the processes.
+Data OpenShared(const TrainOptions& o, const Vocabulary& vocabulary, const Communicator& others, Data given) {
+  Data data = given ? std::move(given) : OpenDataset(o.data, DataOptionsOf(o, vocabulary));
   const int n = others.size();
   if (n == 1) return data;
   Check(
@@ -85,9 +86,9 @@ std::unique_ptr<Dataset> OpenShared(const TrainOptions& o, const Vocabulary& voc
 
 class Run {
  public:
-  /// `from` is the checkpoint to go on with, or null.
+  /// `from` is the checkpoint to go on with, or null. `data` may be null: then it is read from files.
   Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer,
-      Communicator& others);
+      Communicator& others, const Data& data);
   /// Says that this run goes on for one that had to return to its checkpoint.
   void ReturnedFrom(const Return& before);
   /// Trains to the end, or until the run has to return to a checkpoint, which leaves the result empty.
@@ -95,7 +96,7 @@ class Run {
   Return WhyReturn() const { return {recovery_, counters_, why_}; }
 
  private:
-  void PinPaths();
+  void PinPaths(bool data_are_files);
   int64_t TotalSteps() const;
   double Fraction() const;
   bool Finished() const;
@@ -123,7 +124,7 @@ class Run {
   TrainObserver& observer_;
   Communicator& others_;
   Vocabulary vocabulary_;
-  std::unique_ptr<Dataset> data_;
+  Data data_;
   TrainableModel weights_;
   std::optional<DataParallel> parallel_;  // where there are other processes
   Optimizer optimizer_;
@@ -150,13 +151,14 @@ class Run {
 };
 
 Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer,
-         Communicator& others)
+         Communicator& others, const Data& data)
     : options_(std::move(options)),
       folder_(folder),
       observer_(observer),
       others_(others),
-      vocabulary_(CompleteVocabulary(options_, folder.path())),
-      data_(OpenShared(options_, vocabulary_, others)),
+      vocabulary_(data ? Vocabulary{options_.tokenizer, options_.vocab, {}}
+                       : CompleteVocabulary(options_, folder.path())),
+      data_(OpenShared(options_, vocabulary_, others, data)),
       weights_(StartingWeights(options_, from == nullptr ? fs::path() : from->weights)),
       optimizer_(TrainedHere(weights_, others, parallel_), OptimizerOptionsOf(options_, weights_)),
       recovery_(options_.spike),
@@ -173,7 +175,7 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
   Check(weights_.model.vocab() >= vocabulary_.ids, "{}: has a vocabulary of {}, --tokenizer {} has {}",
         options_.init, weights_.model.vocab(), vocabulary_.name, vocabulary_.ids);
   CompleteOptions(options_, weights_.model);
-  PinPaths();
+  PinPaths(data == nullptr);
   for (const auto* held_out : {&sample_, &held_out_, &eval_sample_, &eval_})
     MakeRoom(weights_.model, *held_out, state_);
   if (from != nullptr) {
@@ -199,8 +201,10 @@ Run::Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, T
 
 /// Makes the paths among the options good for resuming from anywhere. The log in the run's own folder goes
 /// unnamed, so that it is found again when the folder has moved.
-void Run::PinPaths() {
-  for (std::string& name : options_.data) name = fs::absolute(name).string();
+void Run::PinPaths(bool data_are_files) {
+  if (data_are_files) {
+    for (std::string& name : options_.data) name = fs::absolute(name).string();
+  }
   const auto pinned = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
   options_.init = TrainsBesideModel(options_) ? pinned(options_.init).string() : "";
   const bool own = pinned(log_path_) == pinned(folder_.path() / "log.jsonl");
@@ -332,6 +336,7 @@ void Run::MeasureHeldOut(StepRecord& record, bool last) {
     record.ema_val_loss = ema_val_loss_ = Loss(samples);
   }
   if (!last) sample_loss_ = record.ema_val_loss.value_or(*record.val_loss);
+  record.quality = observer_.Quality(weights_.model, samples);
 }
 
 /// That on the fixed sample, by which checkpoints are compared.
@@ -531,12 +536,12 @@ CheckpointFiles CheckpointToReturnTo(const RunFolder& folder, const Return& trou
 
 /// Trains from a checkpoint, or from the start where `from` is null, returning to earlier ones as need be.
 TrainResult RunToTheEnd(const TrainOptions& options, RunFolder& folder, const CheckpointFiles* from,
-                        TrainObserver& observer, Communicator& others) {
+                        TrainObserver& observer, Communicator& others, const Data& data) {
   std::optional<Return> trouble;
   CheckpointFiles back;
   while (true) {
     std::optional<Run> run;  // one at a time, as each holds all the memory
-    others.Together([&] { run.emplace(options, folder, from, observer, others); });
+    others.Together([&] { run.emplace(options, folder, from, observer, others, data); });
     if (trouble) run->ReturnedFrom(*trouble);
     if (const auto result = run->Go()) return *result;
     trouble = run->WhyReturn();
@@ -570,7 +575,7 @@ int64_t SampleTokens(const TrainOptions& options) {
   return std::clamp<int64_t>(2 * options.tokens_per_step(), 2048, 8192);
 }
 
-TrainResult Train(const TrainOptions& asked, TrainObserver& observer, Communicator& others) {
+TrainResult Train(const TrainOptions& asked, TrainObserver& observer, Communicator& others, Data data) {
   std::optional<RunFolder> folder;
   others.Together([&] {  // one process locks the folder before the others look at it
     if (!asked.resume) CheckOptions(asked);
@@ -588,7 +593,7 @@ TrainResult Train(const TrainOptions& asked, TrainObserver& observer, Communicat
     }
     if (!options.over_memory) CheckMemory(options);
   });
-  return RunToTheEnd(options, *folder, newest ? &*newest : nullptr, observer, others);
+  return RunToTheEnd(options, *folder, newest ? &*newest : nullptr, observer, others, data);
 }
 
 }  // namespace linnet

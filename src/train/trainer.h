@@ -3,8 +3,10 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "train/comm.h"
 #include "train/log.h"
@@ -14,6 +16,7 @@ namespace linnet {
 
 class Dataset;
 struct LoadedModel;
+struct Samples;
 struct TrainableModel;
 
 /// What a run is, for those who watch it.
@@ -41,6 +44,11 @@ class TrainObserver {
   /// Asked for a sample of what the model writes (--sample-every), as valid UTF-8: texts are made by those
   /// who run models. The same model and step must give the same text.
   virtual std::string Sample(const LoadedModel&, const TrainOptions&, int64_t /*step*/) { return ""; }
+  /// Asked, whenever the held-out loss is measured, for another number that says how good the model is; kept
+  /// in the log as "quality".
+  virtual std::optional<double> Quality(const LoadedModel&, const std::vector<Samples>& /*held_out*/) {
+    return std::nullopt;
+  }
   /// Asked after each step; true ends the run with a checkpoint.
   virtual bool StopRequested() { return false; }
 };
@@ -59,8 +67,11 @@ inline constexpr int64_t kFinalTokens = 256 * 1024;
 
 /// Trains. Throws Error, before anything is changed where that is possible, if the options make no sense, a
 /// file cannot be used, another run has the folder, or steps go wrong again and again (train/recovery.h).
+/// `data` takes the place of the files in options.data, which then only names it; its tokens are those of a
+/// vocabulary of options.vocab, which options.tokenizer names.
 /// All processes of `others` call it alike; what is no CommonError was thrown in this one alone, and the
 /// others wait for it. The run stops where any of their observers asks for it.
-TrainResult Train(const TrainOptions& options, TrainObserver& observer, Communicator& others = Alone());
+TrainResult Train(const TrainOptions& options, TrainObserver& observer, Communicator& others = Alone(),
+                  std::shared_ptr<const Dataset> data = nullptr);
 
 }  // namespace linnet
