@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "cli/lab_commands.h"
 
 namespace linnet {
 namespace {
@@ -51,6 +52,9 @@ int Run(int argc, char** argv) {
   AddEval(app);
   AddEmbed(app);
   AddPlot(app);
+  AddTask(app);
+  AddCompare(app);
+  AddExplain(app);
   AddDemo(app);
   try {
     app.parse(argc, argv);
