@@ -101,9 +101,9 @@ void RunCompare(Options options) {
     throw CLI::RuntimeError(130);
   }
   const std::string table = ComparisonTable(*comparison);
-  const std::string head =
-      fmt::format("{}, {} tokens in {} sequences a step; medians over {} seeds\n", comparison->task,
-                  WithCommas(comparison->batch * comparison->length), comparison->batch, compare.seeds);
+  const std::string head = fmt::format("{}, {} tokens in {} sequences a step; medians over {} seed{}\n",
+                                       comparison->task, WithCommas(comparison->batch * comparison->length),
+                                       comparison->batch, compare.seeds, compare.seeds == 1 ? "" : "s");
   WriteFile(compare.out / "table.txt", head + table);
   WriteComparisonCharts(*comparison, compare.out);
   if (options.json) {

@@ -130,7 +130,7 @@ TaskKind S5Kind() {
 }
 
 TaskKind A5Kind() {
-  return KindOf("a5", "The same with the even rearrangements (words of A5)", 12, 10,
+  return KindOf("a5", "Follow five things in even rearrangements alone (words of the group A5)", 12, 10,
                 [](const TaskArguments& a) -> std::unique_ptr<Task> {
                   return std::make_unique<Words>(Permutations(5, true), a);
                 });

@@ -110,7 +110,7 @@ TaskKind PixelsKind() {
 
 TaskKind PermutedPixelsKind() {
   return KindOf(
-      "psmnist", "The same with the pixels in a fixed random order (permuted MNIST)",
+      "psmnist", "Tell handwritten digits, the pixels in one fixed random order (permuted MNIST)",
       [](const TaskArguments& a) -> std::unique_ptr<Task> { return std::make_unique<Pixels>(a, true); });
 }
 
