@@ -24,6 +24,41 @@ Sizes ReadTrunkSizes(const Checkpoint& checkpoint) {
           {"ffn", Extent(checkpoint, "blocks.0.ffn.key.weight", 0)}};
 }
 
+bool IsStackOf(const Checkpoint& checkpoint, const std::string& name) {
+  const std::string prefix = "blocks.0." + name + ".";
+  return checkpoint.Find("emb.weight") && checkpoint.Find("ln_f.weight") &&
+         std::ranges::any_of(checkpoint.entries(),
+                             [&](const Checkpoint::Entry& entry) { return entry.name.starts_with(prefix); });
+}
+
+Sizes ReadStackSizes(const Checkpoint& checkpoint) {
+  const auto has_block = [&](Dim layer) {
+    const std::string prefix = fmt::format("blocks.{}.", layer);
+    return std::ranges::any_of(
+        checkpoint.entries(), [&](const Checkpoint::Entry& entry) { return entry.name.starts_with(prefix); });
+  };
+  Sizes sizes{{"vocab", Extent(checkpoint, "emb.weight", 0)}, {"width", Extent(checkpoint, "emb.weight", 1)}};
+  while (has_block(sizes["layers"])) ++sizes["layers"];
+  Check(sizes["layers"] > 0, "{}: has no tensors of a first layer, blocks.0. ...",
+        checkpoint.path().string());
+  if (checkpoint.Find("blocks.0.mlp.fc.weight"))
+    sizes["ffn"] = Extent(checkpoint, "blocks.0.mlp.fc.weight", 0);
+  if (checkpoint.Find("pos_emb.weight")) sizes["context"] = Extent(checkpoint, "pos_emb.weight", 0);
+  return sizes;
+}
+
+Sizes CompleteStackSizes(Sizes sizes) {
+  CheckTrunkSizes(sizes);
+  sizes.try_emplace("ffn", 4 * sizes["width"]);
+  return sizes;
+}
+
+void CheckHasNo(const Sizes& sizes, const std::string& size, const std::string& architecture) {
+  std::string flag = size;
+  std::ranges::replace(flag, '_', '-');
+  Check(!sizes.contains(size), "{} has no {}; leave --{} out", architecture, size, flag);
+}
+
 void CheckTrunkSizes(const Sizes& sizes) {
   for (const char* name : {"layers", "width", "vocab"}) {
     Check(sizes.contains(name) && sizes.at(name) > 0, "--{} must be given and at least 1", name);

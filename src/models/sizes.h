@@ -11,6 +11,17 @@ Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index, int
 /// layers, vocab, width and ffn. Throws Error, naming the tensor, if one is missing, and if a size is 0.
 Sizes ReadTrunkSizes(const Checkpoint& checkpoint);
 
+/// Whether these are the names of a Stack (stack.h) whose blocks have tensors under this name:
+/// blocks.0.NAME. ... .
+bool IsStackOf(const Checkpoint& checkpoint, const std::string& name);
+/// layers, vocab, width, of a Stack with an MLP ffn, and of one with input positions context. Throws Error,
+/// naming the tensor, if one is missing.
+Sizes ReadStackSizes(const Checkpoint& checkpoint);
+/// Fills in ffn (4 C). Throws Error as CheckTrunkSizes.
+Sizes CompleteStackSizes(Sizes sizes);
+/// Throws Error, naming the flag, if the user gave a size that `architecture` does not have.
+void CheckHasNo(const Sizes& sizes, const std::string& size, const std::string& architecture);
+
 /// Throws Error unless layers, width and vocab are given and at least 1.
 void CheckTrunkSizes(const Sizes& sizes);
 

@@ -84,6 +84,12 @@ Init Uniform(float bound) {
   };
 }
 
+Init Normal(float deviation) {
+  return [deviation](const Tensor& t, Random& random) {
+    for (Dim i = 0; i < t.size(); ++i) t.data()[i] = static_cast<float>(deviation * random.Normal());
+  };
+}
+
 Init Element(std::function<double(Dim)> value) {
   return [value = std::move(value)](const Tensor& t, Random&) {
     for (Dim i = 0; i < t.size(); ++i) t.data()[i] = static_cast<float>(value(i));

@@ -18,6 +18,8 @@ Init Constant(float value);
 Init Zero();
 /// Uniform in (-bound, bound).
 Init Uniform(float bound);
+/// Of mean 0 and this standard deviation.
+Init Normal(float deviation);
 /// value(n) for each element n in order.
 Init Element(std::function<double(Dim n)> value);
 /// Rows (or columns, whichever are fewer) orthonormal, uniformly distributed, times `gain`. Rank 2.

@@ -25,35 +25,43 @@ void CheckAttention(const AttentionInputs& in, const Sequences& sequences, const
         keys.dim(0));
 }
 
-/// How many rows of each sequence's cache are taken; takes those of the batch, too. A state may come from a
-/// file: its lengths may be anything.
-std::vector<int> TakeRows(const Sequences& sequences, const AttentionCache& cache) {
-  const Dim capacity = cache.keys.in.dim(1);
+/// How many rows each sequence had before this batch; counts those of the batch, too. A state may come from a
+/// file: its numbers may be anything.
+std::vector<int> CountRows(const char* op, const Sequences& sequences, const StateRef& seen, Dim most) {
   std::vector<int> past;
   for (int s = 0; s < sequences.sequences(); ++s) {
-    const float length = cache.length.in.data()[sequences.slot[s]];
-    Check(length >= 0 && length <= static_cast<float>(capacity) && std::floor(length) == length,
-          "[attention] a state has a length of {}, which is no number of rows between 0 and {}", length,
-          capacity);
+    const float length = seen.in.data()[sequences.slot[s]];
+    Check(length >= 0 && length <= static_cast<float>(most) && std::floor(length) == length,
+          "[{}] a state has a length of {}, which is no number of rows between 0 and {}", op, length, most);
     past.push_back(static_cast<int>(length));
-    Check(past[s] + sequences.length(s) <= capacity,
-          "[attention] {} tokens do not fit: this model's attention remembers {} tokens and has seen {}; "
-          "begin anew, or choose a larger context (--context)",
-          sequences.length(s), capacity, past[s]);
+    Check(
+        past[s] + sequences.length(s) <= most,
+        "[{}] {} tokens do not fit: this model remembers {} tokens and has seen {}; begin anew, or choose a "
+        "larger context (--context)",
+        op, sequences.length(s), most, past[s]);
   }
   for (int s = 0; s < sequences.sequences(); ++s) {
-    cache.length.out.data()[sequences.slot[s]] = static_cast<float>(past[s] + sequences.length(s));
+    seen.out.data()[sequences.slot[s]] = static_cast<float>(past[s] + sequences.length(s));
   }
   return past;
 }
 
 }  // namespace
 
+std::vector<int> Positions(const Sequences& sequences, const StateRef& seen, Dim most) {
+  const std::vector<int> past = CountRows("positions", sequences, seen, most);
+  std::vector<int> positions;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    for (int t = 0; t < sequences.length(s); ++t) positions.push_back(past[s] + t);
+  }
+  return positions;
+}
+
 Tensor Attention(const AttentionInputs& in, const Sequences& sequences, const AttentionCache& cache,
                  SoftCap soft) {
   CheckAttention(in, sequences, cache);
   Backend& backend = BackendOf(in.q);
-  const std::vector<int> past = TakeRows(sequences, cache);
+  const std::vector<int> past = CountRows("attention", sequences, cache.length, cache.keys.in.dim(1));
   const Tensor y = Tensor::Empty(in.v.shape());
   backend.AttentionForward(in, sequences, past, soft, cache, y);
   if (Tape* tape = Tape::For(in.q, in.k, in.v, cache.keys.in, cache.values.in)) {

@@ -92,6 +92,10 @@ Tensor Wkv7(const Wkv7Inputs& in, const Sequences& sequences, const StateRef& st
 Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& r_k,
                  const Tensor& g, int heads);
 
+/// The place of each row in its sequence: the state `seen` [slots, 1], which goes on counting, and the rows
+/// before it. Throws Error if a sequence has more than `most` rows.
+std::vector<int> Positions(const Sequences& sequences, const StateRef& seen, Dim most);
+
 /// Each row attends to all rows of its sequence up to its own, also to those of earlier batches, which the
 /// state keeps: y_t = sum_{j <= t} softmax_j(cap tanh(scale <q_t, k_j>)) v_j. Throws Error if a sequence has
 /// more rows than the cache. Gradients flow to q, k, v, to cache.in if it is tracked and from cache.out.

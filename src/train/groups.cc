@@ -20,7 +20,7 @@ bool LearnsFastInStage2(std::string_view name) {
 
 TrainingDefaults DefaultsOf(std::string_view architecture) {
   if (architecture == "rwkv4") return {.eps = 1e-8, .warmup_start = 0.2};
-  if (architecture == "rwkv5" || architecture == "rwkv6") return {.eps = 1e-8};
+  if (!architecture.starts_with("rwkv7")) return {.eps = 1e-8};
   return {};
 }
 

@@ -13,7 +13,7 @@ namespace linnet {
 
 struct TrainOptions {
   std::string arch = "rwkv7";
-  int64_t layers = 0, width = 0, head_size = 0, ffn = 0,
+  int64_t layers = 0, width = 0, head_size = 0, ffn = 0, context = 0,
           vocab = 0;  // 0: the default, or what --init's file has
   std::string tokenizer = "bytes";
 
@@ -195,6 +195,9 @@ void VisitSettings(const Visit& visit) {
   visit(Setting{"--ffn", "Inner channels of the channel mix [4 times the width; 3.5 in rwkv5 and rwkv6]",
                 kSame, 1, 1 << 20},
         &O::ffn);
+  visit(Setting{"--context", "Tokens that a model with attention can look back on [as many as --ctx]", kSame,
+                1},
+        &O::context);
   visit(
       Setting{"--vocab", "Size of the vocabulary [that of the tokenizer: 256 for bytes]", kSame, 1, 1 << 24},
       &O::vocab);

@@ -85,7 +85,10 @@ Sizes FreshSizes(const TrainOptions& o) {
   Set(sizes, "vocab", o.vocab, kDefaultVocab);
   Set(sizes, "head_size", o.head_size, 0);
   Set(sizes, "ffn", o.ffn, 0);
-  return FindArchitecture(o.arch).complete_sizes(sizes);
+  sizes = FindArchitecture(o.arch).complete_sizes(sizes);
+  // Of those that remember a fixed number of tokens: as many as they will be trained with.
+  if (sizes.contains("context")) sizes["context"] = o.context > 0 ? o.context : o.ctx;
+  return sizes;
 }
 
 std::vector<NamedTensor> TrainableModel::Contents(const std::vector<Tensor>& parameter_values) const {
@@ -150,11 +153,10 @@ TrainableModel StartingWeights(const TrainOptions& options, const std::filesyste
 void CheckAsAsked(const TrainOptions& o, const LoadedModel& model, const std::filesystem::path& path) {
   Check(!o.given.contains("--arch") || model.architecture->name == o.arch,
         "--arch is {} but {} is {}; leave the flag out", o.arch, path.string(), model.architecture->name);
-  const std::tuple<const char*, const char*, int64_t> asked[] = {{"--layers", "layers", o.layers},
-                                                                 {"--width", "width", o.width},
-                                                                 {"--head-size", "head_size", o.head_size},
-                                                                 {"--ffn", "ffn", o.ffn},
-                                                                 {"--vocab", "vocab", o.vocab}};
+  const std::tuple<const char*, const char*, int64_t> asked[] = {
+      {"--layers", "layers", o.layers},          {"--width", "width", o.width},
+      {"--head-size", "head_size", o.head_size}, {"--ffn", "ffn", o.ffn},
+      {"--context", "context", o.context},       {"--vocab", "vocab", o.vocab}};
   for (const auto& [flag, name, value] : asked) {
     const auto size = model.sizes.find(name);  // not every architecture has heads
     const Dim has = size != model.sizes.end() ? size->second : 0;
@@ -167,8 +169,13 @@ void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
   options.arch = model.architecture->name;
   options.layers = model.sizes.at("layers");
   options.width = model.sizes.at("width");
-  options.head_size = model.sizes.contains("head_size") ? model.sizes.at("head_size") : 0;
-  options.ffn = model.sizes.at("ffn");
+  const auto size = [&](const char* name) {  // which not every architecture has
+    const auto found = model.sizes.find(name);
+    return found == model.sizes.end() ? 0 : found->second;
+  };
+  options.head_size = size("head_size");
+  options.ffn = size("ffn");
+  options.context = size("context");
   options.vocab = model.sizes.at("vocab");
   const TrainingDefaults defaults = DefaultsOf(options.arch);
   if (options.eps < 0) options.eps = defaults.eps;

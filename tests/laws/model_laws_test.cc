@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "formats/safetensors.h"
 #include "nn/model.h"
@@ -20,7 +21,8 @@ namespace {
 Sizes SmallSizes(const Architecture& architecture, const Sizes& particular) {
   Sizes sizes = particular;
   sizes.merge(Sizes{{"layers", 3}, {"width", 40}, {"ffn", 72}, {"vocab", 37}});
-  if (architecture.name != "rwkv4") sizes["head_size"] = 20;  // which has no heads
+  const std::set<std::string> without_heads = {"rwkv4"};
+  if (!without_heads.contains(architecture.name)) sizes["head_size"] = 20;
   return architecture.complete_sizes(sizes);
 }
 
