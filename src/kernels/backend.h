@@ -49,6 +49,44 @@ struct Wkv7Inputs {
   Tensor r, w, k, v, a, b;
 };
 
+/// Inputs of a diagonal scan: the factors a, [N, C] or, the same for all rows, [C]; what arrives, b [N, C].
+struct ScanInputs {
+  Tensor a, b;
+};
+
+/// Inputs of SRU's recurrence: what arrives x, the gates before state and activation z_f, z_r, and the way
+/// round, skip, [N, C]; how the gates see the state, v_f, v_r [C].
+struct SruInputs {
+  Tensor x, z_f, z_r, skip, v_f, v_r;
+};
+
+/// Whether the elements of a row are real, or complex: the first half real, the second imaginary parts.
+enum class NumberKind { kReal, kComplex };
+
+/// Parameters of P eigenvalues, [P] each (the shape does not matter): re, im as the kind has them; an empty
+/// im is 0. step may be empty or have fewer elements, of which eigenvalue n has that with the index n modulo
+/// their number.
+struct EigenInputs {
+  Tensor re, im, step;
+};
+
+/// The eigenvalue a of a discrete state space, and the factor `gain` of what arrives:
+///   kExp             a = exp(-re + i im)                   gain = e^step
+///   kStable          a = exp(-e^re + i e^im)               gain = e^step
+///   kZeroOrderHold   a = exp(e^step l), l = -e^re + i im   gain = (a - 1) / l
+/// Without a step, e^step is 1.
+enum class EigenKind { kExp, kStable, kZeroOrderHold };
+
+/// Inputs of a diagonal state space per feature, H of them with M modes each: u [N, H]; the eigenvalues a and
+/// weights c [2, M, H], real parts first.
+struct StateSpaceInputs {
+  Tensor u, a, c;
+};
+
+/// What a diagonal scan makes of a, b and the row h before: the sum a h + b; the running average a h +
+/// (1 - a) b; or the sum in complex numbers, of which the first C / 2 channels are the real parts.
+enum class ScanKind { kSum, kAverage, kComplex };
+
 /// Inputs of attention: q, k [N, K] and v [N, C].
 struct AttentionInputs {
   Tensor q, k, v;
@@ -250,6 +288,63 @@ class Backend {
   /// p -= lr (m^ / (sqrt(v^) + eps) + weight_decay p) with bias-corrected moments, over all items in one
   /// pass.
   virtual void AdamW(std::span<const AdamWItem> items, const AdamWOptions& options) = 0;
+
+  // -- Diagonal recurrences and what models with them need
+  // -----------------------------------------------------------
+  /// gelu(x), in its tanh form.
+  virtual void Gelu(const Tensor& x, const Tensor& y) = 0;
+  virtual void GeluBackward(const Tensor& x, const Tensor& dy, const Tensor& dx) = 0;
+  /// y = x w, with one factor w [C] a channel.
+  virtual void ScaleColumns(const Tensor& x, const Tensor& w, NumberKind kind, const Tensor& y) = 0;
+  /// dx is set, dw +=.
+  virtual void ScaleColumnsBackward(const Tensor& x, const Tensor& w, NumberKind kind, const Tensor& dy,
+                                    const Tensor& dx, const Tensor& dw) = 0;
+
+  /// y_t = x_{t-1}, where the row before a sequence's first is its state [slots, C]; its last row becomes the
+  /// state.
+  virtual void Previous(const Tensor& x, const Sequences& sequences, const StateRef& state,
+                        const Tensor& y) = 0;
+  /// dx is set. dlast (may be empty) [slots, C] is the gradient of the state that the sequence leaves; dstate
+  /// (may be empty) +=.
+  virtual void PreviousBackward(const Tensor& dy, const Sequences& sequences, const Tensor& dlast,
+                                const Tensor& dx, const Tensor& dstate) = 0;
+
+  /// h_t = a_t h_{t-1} + b_t and its kin (ScanKind), channel by channel. The state [slots, C] is the last h.
+  virtual void Scan(const ScanInputs& in, ScanKind kind, const Sequences& sequences, const StateRef& state,
+                    const Tensor& h) = 0;
+  /// The gradients are set: that of an a that is the same for all rows is [S, C], one row a sequence.
+  /// dstate_out, dstate_in [slots, C] may be empty; dstate_in +=.
+  virtual void ScanBackward(const ScanInputs& in, ScanKind kind, const Sequences& sequences,
+                            const Tensor& state_in, const Tensor& h, const Tensor& dh,
+                            const Tensor& dstate_out, const ScanInputs& gradients,
+                            const Tensor& dstate_in) = 0;
+
+  /// Per channel, f = sigmoid(z_f + v_f c_{t-1}), c_t = f c_{t-1} + (1 - f) x, r = sigmoid(z_r + v_r
+  /// c_{t-1}), h = r c_t + (1 - r) skip. The state [slots, C] is c, of which all rows [N, C] are kept for the
+  /// backward pass.
+  virtual void Sru(const SruInputs& in, const Sequences& sequences, const StateRef& state, const Tensor& c,
+                   const Tensor& h) = 0;
+  /// The gradients are set, those of v_f and v_r as [S, C], one row a sequence. dstate_out, dstate_in may be
+  /// empty; dstate_in +=.
+  virtual void SruBackward(const SruInputs& in, const Sequences& sequences, const Tensor& state_in,
+                           const Tensor& c, const Tensor& dh, const Tensor& dstate_out,
+                           const SruInputs& gradients, const Tensor& dstate_in) = 0;
+
+  /// x_t[m] = a[m] x_{t-1}[m] + u_t, y_t = 2 Re sum_m c[m] x_t[m], in each feature. The state is [slots, 2,
+  /// M, H]. `snapshots` [StateSpaceSnapshots, 2, M, H] is kept for the backward pass and may be empty.
+  virtual void StateSpace(const StateSpaceInputs& in, const Sequences& sequences, const StateRef& state,
+                          const Tensor& y, const Tensor& snapshots) = 0;
+  virtual int StateSpaceSnapshots(const Sequences& sequences) const = 0;
+  /// du is set, and da and dc as [S, 2, M, H], one a sequence. dstate_out, dstate_in may be empty; dstate_in
+  /// +=.
+  virtual void StateSpaceBackward(const StateSpaceInputs& in, const Tensor& snapshots,
+                                  const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
+                                  const StateSpaceInputs& gradients, const Tensor& dstate_in) = 0;
+  /// a and gain [2, P], real parts first.
+  virtual void Eigenvalues(const EigenInputs& p, EigenKind kind, const Tensor& a, const Tensor& gain) = 0;
+  /// The gradients are +=, and may be empty.
+  virtual void EigenvaluesBackward(const EigenInputs& p, EigenKind kind, const Tensor& da,
+                                   const Tensor& dgain, const EigenInputs& gradients) = 0;
 };
 
 }  // namespace linnet

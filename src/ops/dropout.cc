@@ -21,21 +21,41 @@ uint64_t KeyOf(const DropoutMask& mask, int site) {
   return Hash({reinterpret_cast<const char*>(parts), sizeof parts}, Hash("dropout"));
 }
 
-/// y = 0 where the mask drops an element, x / (1 - probability) elsewhere.
-void Apply(const DropoutMask& mask, int site, const Tensor& x, const Tensor& y) {
+/// What becomes of an element x: `dropped`, or `scale` x.
+struct Fates {
+  float dropped, scale;
+};
+
+void Apply(const DropoutMask& mask, int site, Fates fates, const Tensor& x, const Tensor& y) {
   const int64_t width = x.dim(-1), rows = x.size() / width;
   const uint64_t key = KeyOf(mask, site);
   const auto least = static_cast<uint32_t>(std::ldexp(double{mask.probability}, 32));
-  const float scale = 1 / (1 - mask.probability);
   ParallelFor(rows, std::max<int64_t>(1, 4096 / width), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t number = mask.rows ? (*mask.rows)[row] : row;
       Random random(key, static_cast<uint64_t>(mask.first_row + number));
       for (int64_t i = row * width; i < (row + 1) * width; ++i) {
-        y.data()[i] = random.Bits() >= least ? scale * x.data()[i] : 0;
+        y.data()[i] = random.Bits() >= least ? fates.scale * x.data()[i] : fates.dropped;
       }
     }
   });
+}
+
+/// x with the mask, where `of_gradients` is what becomes of the gradients.
+Tensor Masked(const Tensor& x, int site, const DropoutMask& mask, Fates fates, Fates of_gradients) {
+  Check(!mask.rows || static_cast<int64_t>(mask.rows->size()) == x.dim(0),
+        "[dropout] the mask in scope is for another batch");
+  const Tensor y = Tensor::Empty(x.shape());
+  Apply(mask, site, fates, x, y);
+  if (Tape* tape = Tape::For(x)) {
+    tape->Record([mask, site, of_gradients, gx = x.gradient(), gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor dx = Tensor::Empty(gy->value.shape());
+      Apply(mask, site, of_gradients, gy->value, dx);
+      Accumulate(gx, dx);
+    });
+  }
+  return y;
 }
 
 }  // namespace
@@ -54,19 +74,14 @@ DropoutRows::~DropoutRows() { in_scope.rows = std::move(outer_); }
 Tensor Dropout(const Tensor& x, int site) {
   const DropoutMask mask = in_scope;
   if (mask.probability == 0) return x;
-  Check(!mask.rows || static_cast<int64_t>(mask.rows->size()) == x.dim(0),
-        "[dropout] the mask in scope is for another batch");
-  const Tensor y = Tensor::Empty(x.shape());
-  Apply(mask, site, x, y);
-  if (Tape* tape = Tape::For(x)) {
-    tape->Record([mask, site, gx = x.gradient(), gy = y.Track()] {
-      if (!gy->value) return;
-      const Tensor dx = Tensor::Empty(gy->value.shape());
-      Apply(mask, site, gy->value, dx);
-      Accumulate(gx, dx);
-    });
-  }
-  return y;
+  const Fates fates{0, 1 / (1 - mask.probability)};
+  return Masked(x, site, mask, fates, fates);
+}
+
+Tensor Zoneout(const Tensor& f, int site) {
+  const DropoutMask mask = in_scope;
+  if (mask.probability == 0) return f;
+  return Masked(f, site, mask, {1, 1}, {0, 1});
 }
 
 }  // namespace linnet::ops

@@ -50,4 +50,9 @@ class DropoutRows {
 /// model. Throws Error if the probability is not in [0, 1).
 Tensor Dropout(const Tensor& x, int site);
 
+/// A gate f [N, C] that keeps, with zoneout (Krueger et al., arXiv:1606.01305) by the mask in scope: some
+/// elements become 1, so that their channels keep what they have, and nothing is scaled. f itself without a
+/// mask.
+Tensor Zoneout(const Tensor& f, int site);
+
 }  // namespace linnet::ops

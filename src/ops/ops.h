@@ -46,8 +46,14 @@ Tensor Add(const Tensor& a, const Tensor& b);
 Tensor Lerp(const Tensor& a, const Tensor& b, const Tensor& m);
 /// x sigmoid(z), x silu(z), or x z
 Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind);
+/// x Phi(x) with the normal distribution's Phi, in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415).
+Tensor Gelu(const Tensor& x);
+/// x w, with one factor w [C] a channel; of complex numbers, the first half of the channels are real parts.
+Tensor ScaleColumns(const Tensor& x, const Tensor& w, NumberKind kind = NumberKind::kReal);
 /// x [N, P C] -> P tensors [N, C], the first of which has the first C columns.
 std::vector<Tensor> SplitColumns(const Tensor& x, int parts);
+/// P tensors [N, C] -> [N, P C], the other way round.
+Tensor JoinColumns(const std::vector<Tensor>& parts);
 /// x [P, ...] -> P tensors [...] that share its memory.
 std::vector<Tensor> Unstack(const Tensor& x);
 /// Each row of x [N, in] times a matrix of its own, [in, out], which is its row of `matrices` [N, in * out].
@@ -55,6 +61,45 @@ Tensor RowMatMul(const Tensor& x, const Tensor& matrices, Dim out);
 /// Each of `groups` parts of a row to mean 0 and variance 1, then times weight plus bias [C].
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps);
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps = 1e-5f);
+
+// -- Diagonal recurrences
+// ------------------------------------------------------------------------------------------------------------
+
+/// y_t = x_{t-1}: the row before, of a sequence's first its state [slots, C]; the last row is the new one.
+Tensor Previous(const Tensor& x, const Sequences& sequences, const StateRef& state);
+
+/// h_t = a_t h_{t-1} + b_t, channel by channel; or, by `kind`, the running average a_t h_{t-1} + (1 - a_t)
+/// b_t, or the sum in complex numbers, of which the first C / 2 channels are the real parts. b is [N, C], the
+/// factors a [N, C] or, the same for all rows, [C]; the state [slots, C] is h. One pass over memory; chunks,
+/// single steps and any cut give the same bits. Gradients flow to a, b, to state.in if it is tracked and from
+/// state.out.
+Tensor DiagonalScan(const Tensor& a, const Tensor& b, const Sequences& sequences, const StateRef& state,
+                    ScanKind kind = ScanKind::kSum);
+
+/// f_t = sigmoid(z_f + v_f c_{t-1}), c_t = f_t c_{t-1} + (1 - f_t) x_t, r_t = sigmoid(z_r + v_r c_{t-1}) ->
+/// r_t c_t + (1 - r_t) skip_t. The state [slots, C] is c. Not a scan, as the gates see the state; one pass,
+/// too.
+Tensor Sru(const SruInputs& in, const Sequences& sequences, const StateRef& state);
+
+struct Eigen {
+  Tensor a, gain;  // [2, P]: real parts, then imaginary ones
+};
+/// Eigenvalues of a discrete diagonal state space from their parameters; backend.h has the kinds.
+Eigen Eigenvalues(const EigenInputs& p, EigenKind kind);
+
+/// Each feature of u [N, H] through M complex modes of its own: x_t = a x_{t-1} + u_t, y_t = 2 Re sum_m c
+/// x_t. a and c are [2, M, H], the state [slots, 2, M, H] is x. The modes never come to memory.
+Tensor StateSpace(const StateSpaceInputs& in, const Sequences& sequences, const StateRef& state);
+
+// -- Recurrences through a full matrix, step by step
+// ------------------------------------------------------------------------------------------------------------
+
+/// h_t = act(W h_{t-1} + b_t), act none or tanh; the state [slots, C] is h.
+Tensor DenseRecurrence(const Tensor& b, const Tensor& w, Act act, const Sequences& sequences,
+                       const StateRef& state);
+/// g_t = sigmoid(U h_{t-1} + b_t), h_t = g_t h_{t-1} + (1 - g_t) z_t; the state [slots, C] is h.
+Tensor MinimalRecurrence(const Tensor& z, const Tensor& b, const Tensor& u, const Sequences& sequences,
+                         const StateRef& state);
 
 // -- RWKV
 // ----------------------------------------------------------------------------------------------------------------

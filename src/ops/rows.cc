@@ -1,4 +1,6 @@
 // Ops on rows that know nothing of each other.
+#include <algorithm>
+
 #include "ops/internal.h"
 #include "ops/ops.h"
 
@@ -125,6 +127,39 @@ Tensor Gate(const Tensor& x, const Tensor& z, GateKind kind) {
   return y;
 }
 
+Tensor Gelu(const Tensor& x) {
+  Backend& backend = BackendOf(x);
+  const Tensor y = Tensor::Empty(x.shape());
+  backend.Gelu(x, y);
+  if (Tape* tape = Tape::For(x)) {
+    tape->Record([=, &backend, gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor dx = Tensor::Empty(x.shape());
+      backend.GeluBackward(x, gy->value, dx);
+      Accumulate(GradientOf(x), dx);
+    });
+  }
+  return y;
+}
+
+Tensor ScaleColumns(const Tensor& x, const Tensor& w, NumberKind kind) {
+  const bool even = kind == NumberKind::kReal || w.size() % 2 == 0;
+  Check(x.shape().rank() == 2 && w.size() == x.dim(1) && even, "[scale] {} cannot have factors {}", x.shape(),
+        w.shape());
+  Backend& backend = BackendOf(x);
+  const Tensor y = Tensor::Empty(x.shape());
+  backend.ScaleColumns(x, w, kind, y);
+  if (Tape* tape = Tape::For(x, w)) {
+    tape->Record([=, &backend, gy = y.Track()] {
+      if (!gy->value) return;
+      const Tensor dx = Tensor::Empty(x.shape());
+      backend.ScaleColumnsBackward(x, w, kind, gy->value, dx, AccumulatorFor(w));
+      Accumulate(GradientOf(x), dx);
+    });
+  }
+  return y;
+}
+
 std::vector<Tensor> SplitColumns(const Tensor& x, int parts) {
   Check(x.shape().rank() == 2 && parts > 0 && x.dim(1) % parts == 0, "[split] {} cannot be cut into {} parts",
         x.shape(), parts);
@@ -142,6 +177,31 @@ std::vector<Tensor> SplitColumns(const Tensor& x, int parts) {
     });
   }
   return ys;
+}
+
+Tensor JoinColumns(const std::vector<Tensor>& parts) {
+  Check(!parts.empty(), "[join] there is nothing to join");
+  for (const Tensor& part : parts) CheckSame("join", parts[0], part);
+  if (parts.size() == 1) return parts[0];
+  Backend& backend = BackendOf(parts[0]);
+  const Dim count = static_cast<Dim>(parts.size()), rows = parts[0].dim(0), width = parts[0].dim(1);
+  const Tensor whole = Tensor::Empty({count, rows, width}), y = Tensor::Empty({rows, count * width});
+  const std::vector<Tensor> slices = Slices(whole);
+  for (size_t p = 0; p < parts.size(); ++p) backend.Convert(parts[p], slices[p]);
+  backend.JoinColumns(whole, y);
+  const bool tracked = std::ranges::any_of(parts, &Tensor::tracked);
+  if (Tape* tape = tracked ? Tape::Current() : nullptr) {
+    std::vector<GradientPtr> gradients;
+    for (const Tensor& part : parts) gradients.push_back(GradientOf(part));
+    tape->Record([&backend, gradients, gy = y.Track(), shape = whole.shape()] {
+      if (!gy->value) return;
+      const Tensor dwhole = Tensor::Empty(shape);
+      backend.SplitColumns(gy->value, dwhole);
+      const std::vector<Tensor> slices = Slices(dwhole);
+      for (size_t p = 0; p < slices.size(); ++p) Accumulate(gradients[p], slices[p]);
+    });
+  }
+  return y;
 }
 
 std::vector<Tensor> Unstack(const Tensor& x) {

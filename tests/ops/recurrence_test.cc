@@ -1,20 +1,9 @@
 // The ops that look along time, on ragged batches with states in shuffled slots.
 #include "ops/op_case.h"
+#include "ops/ragged.h"
 
 namespace linnet {
 namespace {
-
-/// Sequences of these lengths; slots in reverse order, slot 0 unused.
-Sequences Ragged(const std::vector<int>& lengths) {
-  Sequences sequences;
-  for (size_t s = 0; s < lengths.size(); ++s) {
-    sequences.start.push_back(sequences.start.back() + lengths[s]);
-    sequences.slot.push_back(static_cast<int>(lengths.size() - s));
-  }
-  return sequences;
-}
-
-const std::vector<std::vector<int>> kLengths = {{1}, {2, 1}, {15}, {16}, {17, 3}, {40, 1, 33}};
 
 /// `mixes` mixes, the last of which differs from row to row if `of_rows`.
 OpCase ShiftMixCase(const std::vector<int>& lengths, Dim width, int mixes, MixShare share, bool of_rows) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -96,6 +97,121 @@ inline std::vector<Values> ShiftMix(const Values& x, const std::vector<Values>& 
   ClearUnused(last, sequences, width);
   ys.push_back(last);
   return ys;
+}
+
+/// The row before, and the last one.
+inline std::vector<Values> Previous(const Values& x, const Values& state, const Sequences& sequences,
+                                    size_t width) {
+  std::vector<Values> out = ShiftMix(x, {Values(width, 0.0)}, state, sequences, true, width);
+  return {out[0], out[1]};
+}
+
+/// a [n, width] or [width], b [n, width]. Returns {h, final state}.
+inline std::vector<Values> Scan(const Values& a, const Values& b, const Values& state, ScanKind kind,
+                                const Sequences& sequences, size_t width) {
+  Values h(b.size()), last = state;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    double* p = &last[sequences.slot[s] * width];
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      const double *f = &a[t * width % a.size()], *x = &b[t * width];
+      const size_t half = width / 2;
+      for (size_t c = 0; c < (kind == ScanKind::kComplex ? half : width); ++c) {
+        if (kind == ScanKind::kSum) p[c] = f[c] * p[c] + x[c];
+        if (kind == ScanKind::kAverage) p[c] = f[c] * p[c] + (1 - f[c]) * x[c];
+        if (kind == ScanKind::kComplex) {
+          const std::complex<double> z = std::complex(f[c], f[half + c]) * std::complex(p[c], p[half + c]) +
+                                         std::complex(x[c], x[half + c]);
+          p[c] = z.real(), p[half + c] = z.imag();
+        }
+      }
+      std::copy_n(p, width, &h[t * width]);
+    }
+  }
+  ClearUnused(last, sequences, width);
+  return {h, last};
+}
+
+/// in = {x, z_f, z_r, skip, v_f, v_r}. Returns {h, final state}.
+inline std::vector<Values> Sru(const std::vector<Values>& in, const Values& state,
+                               const Sequences& sequences) {
+  const auto& [x, z_f, z_r, skip, v_f, v_r] = std::tie(in[0], in[1], in[2], in[3], in[4], in[5]);
+  const size_t width = v_f.size();
+  Values h(x.size()), last = state;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t i = 0; i < width; ++i) {
+        double& c = last[sequences.slot[s] * width + i];
+        const size_t at = t * width + i;
+        const double f = Sigmoid(z_f[at] + v_f[i] * c), r = Sigmoid(z_r[at] + v_r[i] * c);
+        c = f * c + (1 - f) * x[at];
+        h[at] = r * c + (1 - r) * skip[at];
+      }
+    }
+  }
+  ClearUnused(last, sequences, width);
+  return {h, last};
+}
+
+/// in = {u [n, width], a, c [2, modes, width], state [slots, 2, modes, width]}. Returns {y, final state}.
+inline std::vector<Values> StateSpace(const std::vector<Values>& in, const Sequences& sequences,
+                                      size_t width) {
+  const auto& [u, a, c] = std::tie(in[0], in[1], in[2]);
+  const size_t planes = a.size() / 2;
+  Values y(u.size()), last = in[3];
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    double* x = &last[sequences.slot[s] * 2 * planes];
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t m = 0; m < planes; ++m) {
+        const std::complex<double> next =
+            std::complex(a[m], a[planes + m]) * std::complex(x[m], x[planes + m]) + u[t * width + m % width];
+        x[m] = next.real(), x[planes + m] = next.imag();
+        y[t * width + m % width] += 2 * (std::complex(c[m], c[planes + m]) * next).real();
+      }
+    }
+  }
+  ClearUnused(last, sequences, 2 * planes);
+  return {y, last};
+}
+
+/// {a, gain}, [2, P] each; a step empty or repeated, an empty im zero.
+inline std::vector<Values> Eigenvalues(const Values& re, const Values& im, const Values& step,
+                                       EigenKind kind) {
+  std::vector<Values> out(2, Values(2 * re.size()));
+  for (size_t n = 0; n < re.size(); ++n) {
+    const double i = im.empty() ? 0 : im[n], d = step.empty() ? 1 : std::exp(step[n % step.size()]);
+    const std::complex<double> lambda(-std::exp(re[n]), i);
+    const std::complex<double> z = kind == EigenKind::kExp      ? std::complex(-re[n], i)
+                                   : kind == EigenKind::kStable ? std::complex(-std::exp(re[n]), std::exp(i))
+                                                                : d * lambda;
+    const std::complex<double> a = std::exp(z);
+    const std::complex<double> gain = kind == EigenKind::kZeroOrderHold ? (a - 1.0) / lambda : d;
+    out[0][n] = a.real(), out[0][re.size() + n] = a.imag();
+    out[1][n] = gain.real(), out[1][re.size() + n] = gain.imag();
+  }
+  return out;
+}
+
+/// h = tanh(W h + b) or W h + b; with z, g h + (1 - g) z with g = sigmoid(W h + b). Returns {h, final state}.
+inline std::vector<Values> DenseRecurrence(const Values& b, const Values& z, const Values& w,
+                                           const Values& state, bool squashed, const Sequences& sequences,
+                                           size_t width) {
+  Values h(b.size()), last = state;
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    double* p = &last[sequences.slot[s] * width];
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      const Values sum =
+          Linear(Values(p, p + width), w, Values(&b[t * width], &b[t * width] + width), width, width);
+      for (size_t c = 0; c < width; ++c) {
+        const double gate = Sigmoid(sum[c]);
+        p[c] = !z.empty() ? gate * p[c] + (1 - gate) * z[t * width + c]
+               : squashed ? std::tanh(sum[c])
+                          : sum[c];
+      }
+      std::copy_n(p, width, &h[t * width]);
+    }
+  }
+  ClearUnused(last, sequences, width);
+  return {h, last};
 }
 
 /// in = {k, v, w, u}; state [slots, 3, width] is a, b, p. Returns {y, final state}.

@@ -244,5 +244,57 @@ TEST(MakeKeys, AZeroKeyStaysZero) {
   }
 }
 
+TEST(Gelu, IsItsTanhForm) {
+  Check(OpCase{"",
+               {RandomTensor({7, 33}, 1, 2)},
+               [](const auto& t) { return std::vector{ops::Gelu(t[0])}; },
+               [](const auto& v) {
+                 Values y = v[0];
+                 for (double& x : y)
+                   x *= (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2;
+                 return Outputs{y};
+               }});
+}
+
+TEST(ScaleColumns, MultipliesRealAndComplexNumbers) {
+  for (const auto& [rows, width] : {std::pair{1, 2}, {5, 34}, {900, 40}}) {
+    const std::vector<Tensor> in{RandomTensor({rows, width}, 1), RandomTensor({width}, 2)};
+    Check(OpCase{"real", in, [](const auto& t) { return std::vector{ops::ScaleColumns(t[0], t[1])}; },
+                 [](const auto& v) {
+                   Values y = v[0];
+                   for (size_t i = 0; i < y.size(); ++i) y[i] *= v[1][i % v[1].size()];
+                   return Outputs{y};
+                 }});
+    Check(
+        OpCase{"complex", in,
+               [](const auto& t) { return std::vector{ops::ScaleColumns(t[0], t[1], NumberKind::kComplex)}; },
+               [](const auto& v) {
+                 const Values &x = v[0], &w = v[1];
+                 const size_t width = w.size(), half = width / 2;
+                 Values y(x.size());
+                 for (size_t i = 0; i < x.size(); ++i) {
+                   const size_t c = i % width, at = c % half, row = i - c;
+                   y[i] = c < half ? x[row + at] * w[at] - x[row + half + at] * w[half + at]
+                                   : x[row + at] * w[half + at] + x[row + half + at] * w[at];
+                 }
+                 return Outputs{y};
+               }});
+  }
+}
+
+TEST(JoinColumns, IsUndoneBySplitColumns) {
+  const std::vector<Tensor> in{RandomTensor({6, 5}, 1), RandomTensor({6, 5}, 2), RandomTensor({6, 5}, 3)};
+  Check(OpCase{"", in, [](const auto& t) { return std::vector{ops::JoinColumns(t)}; },
+               [](const auto& v) {
+                 Values y;
+                 for (size_t row = 0; row < 6; ++row) {
+                   for (const Values& part : v) y.insert(y.end(), &part[row * 5], &part[row * 5] + 5);
+                 }
+                 return Outputs{y};
+               }});
+  const std::vector<Tensor> out = ops::SplitColumns(ops::JoinColumns(in), 3);
+  for (size_t p = 0; p < 3; ++p) EXPECT_EQ(ToValues(out[p]), ToValues(in[p]));
+}
+
 }  // namespace
 }  // namespace linnet

@@ -29,6 +29,11 @@ class CpuBackend final : public Backend {
   void Gate(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& y) override;
   void GateBackward(const Tensor& x, const Tensor& z, GateKind kind, const Tensor& dy, const Tensor& dx,
                     const Tensor& dz) override;
+  void Gelu(const Tensor& x, const Tensor& y) override;
+  void GeluBackward(const Tensor& x, const Tensor& dy, const Tensor& dx) override;
+  void ScaleColumns(const Tensor& x, const Tensor& w, NumberKind kind, const Tensor& y) override;
+  void ScaleColumnsBackward(const Tensor& x, const Tensor& w, NumberKind kind, const Tensor& dy,
+                            const Tensor& dx, const Tensor& dw) override;
   void RowMatMul(const Tensor& x, const Tensor& matrices, const Tensor& y) override;
   void RowMatMulBackward(const Tensor& x, const Tensor& matrices, const Tensor& dy, const Tensor& dx,
                          const Tensor& dmatrices) override;
@@ -43,6 +48,28 @@ class CpuBackend final : public Backend {
                         const Sequences& sequences, const Tensor& state_in, std::span<const Tensor> dys,
                         const Tensor& dlast, const Tensor& dx, std::span<const Tensor> dmix,
                         const Tensor& dstate) override;
+  void Previous(const Tensor& x, const Sequences& sequences, const StateRef& state, const Tensor& y) override;
+  void PreviousBackward(const Tensor& dy, const Sequences& sequences, const Tensor& dlast, const Tensor& dx,
+                        const Tensor& dstate) override;
+  void Scan(const ScanInputs& in, ScanKind kind, const Sequences& sequences, const StateRef& state,
+            const Tensor& h) override;
+  void ScanBackward(const ScanInputs& in, ScanKind kind, const Sequences& sequences, const Tensor& state_in,
+                    const Tensor& h, const Tensor& dh, const Tensor& dstate_out, const ScanInputs& gradients,
+                    const Tensor& dstate_in) override;
+  void Sru(const SruInputs& in, const Sequences& sequences, const StateRef& state, const Tensor& c,
+           const Tensor& h) override;
+  void SruBackward(const SruInputs& in, const Sequences& sequences, const Tensor& state_in, const Tensor& c,
+                   const Tensor& dh, const Tensor& dstate_out, const SruInputs& gradients,
+                   const Tensor& dstate_in) override;
+  void StateSpace(const StateSpaceInputs& in, const Sequences& sequences, const StateRef& state,
+                  const Tensor& y, const Tensor& snapshots) override;
+  int StateSpaceSnapshots(const Sequences& sequences) const override;
+  void StateSpaceBackward(const StateSpaceInputs& in, const Tensor& snapshots, const Sequences& sequences,
+                          const Tensor& dy, const Tensor& dstate_out, const StateSpaceInputs& gradients,
+                          const Tensor& dstate_in) override;
+  void Eigenvalues(const EigenInputs& p, EigenKind kind, const Tensor& a, const Tensor& gain) override;
+  void EigenvaluesBackward(const EigenInputs& p, EigenKind kind, const Tensor& da, const Tensor& dgain,
+                           const EigenInputs& gradients) override;
   void Wkv4Forward(const Wkv4Inputs& in, const Sequences& sequences, const StateRef& state, const Tensor& y,
                    const Tensor& snapshots) override;
   int Wkv4Snapshots(const Sequences& sequences) const override;

@@ -43,6 +43,36 @@ void LerpBackwardLoop(const float* a, const float* b, const float* m, const floa
   });
 }
 
+void MulLoop(const float* x, const float* w, float* y, size_t n) {
+  ForLanes(n, [&](auto io, size_t i) HWY_ATTR { io.Store(hn::Mul(io.Load(x + i), io.Load(w + i)), y + i); });
+}
+
+/// dx = w dy, dw += x dy
+void MulBackwardLoop(const float* x, const float* w, const float* dy, float* dx, float* dw, size_t n) {
+  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
+    const Vec g = io.Load(dy + i);
+    io.Store(hn::Mul(io.Load(w + i), g), dx + i);
+    io.Store(hn::MulAdd(io.Load(x + i), g, io.Load(dw + i)), dw + i);
+  });
+}
+
+/// The same of n complex numbers.
+void ComplexMulLoop(const float* x, const float* w, float* y, size_t n) {
+  const Vec none = hn::Zero(F32());
+  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
+    StoreComplex(io, MulAdd(LoadComplex(io, x + i, n), LoadComplex(io, w + i, n), {none, none}), y + i, n);
+  });
+}
+
+void ComplexMulBackwardLoop(const float* x, const float* w, const float* dy, float* dx, float* dw, size_t n) {
+  const Vec none = hn::Zero(F32());
+  ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
+    const Complex g = LoadComplex(io, dy + i, n);
+    StoreComplex(io, MulAdd(Conjugate(LoadComplex(io, w + i, n)), g, {none, none}), dx + i, n);
+    StoreComplex(io, MulAdd(Conjugate(LoadComplex(io, x + i, n)), g, LoadComplex(io, dw + i, n)), dw + i, n);
+  });
+}
+
 HWY_INLINE Vec Activate(Activation act, Vec x) {
   switch (act) {
     case Activation::kTanh:
@@ -109,6 +139,10 @@ HWY_EXPORT(ScaleLoop);
 HWY_EXPORT(AddLoop);
 HWY_EXPORT(LerpLoop);
 HWY_EXPORT(LerpBackwardLoop);
+HWY_EXPORT(MulLoop);
+HWY_EXPORT(MulBackwardLoop);
+HWY_EXPORT(ComplexMulLoop);
+HWY_EXPORT(ComplexMulBackwardLoop);
 HWY_EXPORT(BiasActivateRow);
 HWY_EXPORT(ActivateBackwardLoop);
 HWY_EXPORT(SumRowsLoop);
@@ -166,6 +200,37 @@ void CpuBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
   ParallelFor(y.size(), kGrainElements, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AddLoop)(a.data() + begin, b.data() + begin, y.data() + begin, end - begin);
   });
+}
+
+void CpuBackend::ScaleColumns(const Tensor& x, const Tensor& w, NumberKind kind, const Tensor& y) {
+  const int64_t width = x.dim(1);
+  ParallelFor(x.dim(0), GrainRows(width), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * width; i < end * width; i += width) {
+      if (kind == NumberKind::kComplex) {
+        HWY_DYNAMIC_DISPATCH(ComplexMulLoop)(x.data() + i, w.data(), y.data() + i, width / 2);
+      } else {
+        HWY_DYNAMIC_DISPATCH(MulLoop)(x.data() + i, w.data(), y.data() + i, width);
+      }
+    }
+  });
+}
+
+void CpuBackend::ScaleColumnsBackward(const Tensor& x, const Tensor& w, NumberKind kind, const Tensor& dy,
+                                      const Tensor& dx, const Tensor& dw) {
+  const int64_t width = x.dim(1);
+  PartialSums sums(x.dim(0), GrainRows(width), {dw});
+  ParallelParts(x.dim(0), sums.parts(), [&](int part, int64_t begin, int64_t end) {
+    float* sum = sums.of(part, 0);
+    for (int64_t i = begin * width; i < end * width; i += width) {
+      const float *from = x.data() + i, *arrived = dy.data() + i;
+      if (kind == NumberKind::kComplex) {
+        HWY_DYNAMIC_DISPATCH(ComplexMulBackwardLoop)(from, w.data(), arrived, dx.data() + i, sum, width / 2);
+      } else {
+        HWY_DYNAMIC_DISPATCH(MulBackwardLoop)(from, w.data(), arrived, dx.data() + i, sum, width);
+      }
+    }
+  });
+  sums.AddUp();
 }
 
 void CpuBackend::Lerp(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) {

@@ -103,6 +103,30 @@ HWY_INLINE Vec Tanh(Vec x) {  // 2 sigmoid(2x) - 1 loses the digits of a small x
   return hn::Tanh(F32(), x);
 }
 
+/// A complex number in each lane; in memory, imaginary parts lie `imaginary` elements behind the real ones.
+struct Complex {
+  Vec re, im;
+};
+
+template <class Io>
+HWY_INLINE Complex LoadComplex(Io io, const float* p, size_t imaginary) {
+  return {io.Load(p), io.Load(p + imaginary)};
+}
+
+template <class Io>
+HWY_INLINE void StoreComplex(Io io, const Complex& z, float* p, size_t imaginary) {
+  io.Store(z.re, p);
+  io.Store(z.im, p + imaginary);
+}
+
+/// x y + z
+HWY_INLINE Complex MulAdd(const Complex& x, const Complex& y, const Complex& z) {
+  return {hn::NegMulAdd(x.im, y.im, hn::MulAdd(x.re, y.re, z.re)),
+          hn::MulAdd(x.im, y.re, hn::MulAdd(x.re, y.im, z.im))};
+}
+
+HWY_INLINE Complex Conjugate(const Complex& z) { return {z.re, hn::Neg(z.im)}; }
+
 }  // namespace HWY_NAMESPACE
 }  // namespace linnet
 HWY_AFTER_NAMESPACE();
