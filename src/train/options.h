@@ -14,7 +14,8 @@ namespace linnet {
 struct TrainOptions {
   std::string arch = "rwkv7";
   int64_t layers = 0, width = 0, head_size = 0, ffn = 0, context = 0,
-          vocab = 0;  // 0: the default, or what --init's file has
+          vocab = 0;               // 0: the default, or what --init's file has
+  std::vector<std::string> sizes;  // further ones: NAME=NUMBER
   std::string tokenizer = "bytes";
 
   std::vector<std::string> data;
@@ -181,9 +182,9 @@ void VisitWatchingSettings(const Visit& visit) {
   visit(Setting{"--sample-tokens", "Tokens of a sample", kAdopt, 1, 1 << 20}, &O::sample_tokens);
 }
 
-/// Calls visit(setting, member pointer) for every setting.
+/// VisitSettings for those of the model.
 template <class Visit>
-void VisitSettings(const Visit& visit) {
+void VisitModelSettings(const Visit& visit) {
   using enum OnResume;
   using O = TrainOptions;
   visit(Setting{"--arch", "Architecture of the model", kSame}, &O::arch);
@@ -201,6 +202,16 @@ void VisitSettings(const Visit& visit) {
   visit(
       Setting{"--vocab", "Size of the vocabulary [that of the tokenizer: 256 for bytes]", kSame, 1, 1 << 24},
       &O::vocab);
+  visit(Setting{"--sizes", "Further sizes of the architecture, as NAME=NUMBER: docs/learn names them", kSame},
+        &O::sizes);
+}
+
+/// Calls visit(setting, member pointer) for every setting.
+template <class Visit>
+void VisitSettings(const Visit& visit) {
+  using enum OnResume;
+  using O = TrainOptions;
+  VisitModelSettings(visit);
   visit(Setting{"--tokenizer", "How text becomes tokens: bytes, world, 20B, or a vocabulary file", kSame},
         &O::tokenizer);
   visit(Setting{"--data", "Text files to learn from, as bytes, or NAME of what `linnet data prepare` wrote",

@@ -1,6 +1,7 @@
 #include "train/weights.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <tuple>
 
@@ -76,6 +77,23 @@ TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path
   return loaded;
 }
 
+/// Puts in what --sizes says. Throws Error unless each is NAME=NUMBER of a size that is among `known`.
+void SetFurther(const std::vector<std::string>& further, const Sizes& known, Sizes& sizes) {
+  for (const std::string& setting : further) {
+    const size_t equals = std::min(setting.find('='), setting.size());
+    const std::string name = setting.substr(0, equals);
+    std::string names;
+    for (const auto& [known_name, size] : known) names += (names.empty() ? "" : ", ") + known_name;
+    Check(known.contains(name), "--sizes: the architecture has no size '{}'; it has {}", name, names);
+    Dim value = 0;
+    const char* const first = setting.data() + std::min(equals + 1, setting.size());
+    const char* const last = setting.data() + setting.size();
+    Check(std::from_chars(first, last, value).ptr == last && first != last && value >= 0 && value <= 1 << 24,
+          "--sizes: {} must be NAME=NUMBER, with a whole number from 0 to {}", setting, 1 << 24);
+    sizes[name] = value;
+  }
+}
+
 }  // namespace
 
 Sizes FreshSizes(const TrainOptions& o) {
@@ -85,7 +103,9 @@ Sizes FreshSizes(const TrainOptions& o) {
   Set(sizes, "vocab", o.vocab, kDefaultVocab);
   Set(sizes, "head_size", o.head_size, 0);
   Set(sizes, "ffn", o.ffn, 0);
-  sizes = FindArchitecture(o.arch).complete_sizes(sizes);
+  const Architecture& architecture = FindArchitecture(o.arch);
+  SetFurther(o.sizes, architecture.complete_sizes(sizes), sizes);
+  sizes = architecture.complete_sizes(sizes);
   // Of those that remember a fixed number of tokens: as many as they will be trained with.
   if (sizes.contains("context")) sizes["context"] = o.context > 0 ? o.context : o.ctx;
   return sizes;
