@@ -3,6 +3,7 @@
 #include "models/rwkv5.h"
 #include "models/rwkv6.h"
 #include "models/rwkv7.h"
+#include "models/scans.h"
 #include "models/sizes.h"
 
 namespace linnet {
@@ -60,6 +61,13 @@ std::span<const Architecture> Architectures() {
        models::MakeRwkv7b,
        {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"},
        models::Rwkv7bRecurrenceFlops},
+      models::Qrnn(),
+      models::Sru(),
+      models::GilrLstm(),
+      models::MinimalRnn(),
+      models::Lru(),
+      models::S4d(),
+      models::S5(),
   };
   return kTable;
 }

@@ -49,7 +49,7 @@ struct Architecture {
   Sizes (*complete_sizes)(Sizes sizes);
   std::unique_ptr<Model> (*make)(const Params& params, const Sizes& sizes);
   /// Tensors that checkpoints may hold and no computation uses.
-  std::vector<std::string> ignored;
+  std::vector<std::string> ignored = {};
   /// Floating-point operations of one forward pass per token that are not in the products with parameters
   /// (those are 2 per parameter): the recurrence.
   double (*recurrence_flops)(const Sizes& sizes);

@@ -1,0 +1,17 @@
+// The architectures whose recurrence is diagonal, and what leads to them, for the registry. Each is a file of
+// this folder.
+#pragma once
+
+#include "nn/model.h"
+
+namespace linnet::models {
+
+Architecture Qrnn();
+Architecture Sru();
+Architecture GilrLstm();
+Architecture MinimalRnn();
+Architecture Lru();
+Architecture S4d();
+Architecture S5();
+
+}  // namespace linnet::models
