@@ -7,9 +7,9 @@
 //     c_t = f_t c_{t-1} + i_t z_t                          h_t = o_t c_t
 //
 // Both recurrences are diagonal scans, so the parallel form is exact. The gates see s_{t-1}, as in the paper;
-// its code has s_t. There is no tanh on c. Initial values are the code's, with biases of 5 for f; with a size
-// "memory" of n steps those of g and f are log U(1, n - 1) and i's its negative, without which 64 channels do
-// not learn to remember 1000 steps.
+// its code has s_t. There is no tanh on c. Biases of f begin as 5, as in its code; with a size "memory" of n
+// steps those of g and f are log U(1, n - 1) and i's their negatives, without which 64 channels do not learn
+// to remember 1000 steps.
 #include "models/layer_stack.h"
 #include "models/scans.h"
 

@@ -1,8 +1,8 @@
 // MinimalRNN: the input reaches the state through one squashed vector and one gate. Paper: Chen,
 // arXiv:1711.06788.
 //
-//     z_t = tanh(W_x x_t + b_z)     u_t = sigmoid(U_h h_{t-1} + U_z z_t + b_u)     h_t = u_t h_{t-1} + (1 -
-//     u_t) z_t
+//     z_t = tanh(W_x x_t + b_z)     u_t = sigmoid(U_h h_{t-1} + U_z z_t + b_u)
+//     h_t = u_t h_{t-1} + (1 - u_t) z_t
 //
 // The gate sees h_{t-1} through a full matrix, so there is no exact parallel form: W_x x and U_z z are done
 // for all tokens at once, U_h h token by token. With the size "surrogate" 1 the gate is sigmoid(U_z z_t +

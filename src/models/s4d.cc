@@ -1,9 +1,9 @@
 // S4D, a diagonal state space for each feature. Paper: Gu et al., arXiv:2206.11893; code: state-spaces/s4.
 // Feature h of u runs through N/2 complex modes of its own, here m:
 //
-//     x' = A x + B u    y = 2 Re(C x) + D u      A = -exp(A_re) + i A_im, B = 1, in continuous time
-//     x_k = a x_{k-1} + u_k    y_k = 2 Re sum_m C b x_k    a = exp(Delta A), b = (a - 1) / A      (zero-order
-//     hold)
+//     x' = A x + u             y = 2 Re sum_m C x + D u        in continuous time, A = -exp(A_re) + i A_im
+//     x_k = a x_{k-1} + u_k    y_k = 2 Re sum_m C b x_k + D u_k
+//     a = exp(Delta A), b = (a - 1) / A                        held from step to step (zero-order hold)
 //
 // The factor b, which is the same for all tokens, stands at C instead of u: the state is the paper's over b.
 // Nothing is nonlinear along time, so y is a convolution with K_l = 2 Re sum_m C b a^l; but neither kernel

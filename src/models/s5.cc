@@ -2,8 +2,7 @@
 // lindermanlab/S5. With inputs u [H] and a state of P numbers in conjugate pairs, of which P/2 are kept,
 //
 //     x_k = Lbar x_{k-1} + Bbar u_k         y_k = 2 Re(C x_k) + D u_k
-//     Lbar = exp(Lambda Delta)              Bbar = ((Lbar - 1) / Lambda) B      (zero-order hold, a Delta per
-//     state)
+//     Lbar = exp(Lambda Delta)              Bbar = ((Lbar - 1) / Lambda) B        with a Delta per state
 //
 // Nothing is nonlinear along time, so the parallel form, a scan, is exact. S4D has a small state for each
 // feature; here all features share one, which mixes them on the way in and out.

@@ -1,9 +1,8 @@
 // SRU, the simple recurrent unit. Papers: Lei et al., arXiv:1709.02755, v1 ("Training RNNs as fast as CNNs")
 // and v5 (EMNLP 2018), from where the state is in the gates. Initial values: asappresearch/sru.
 //
-//     x~_t = W h_t       f_t = sigmoid(W_f h_t + v_f c_{t-1} + b_f)      r_t = sigmoid(W_r h_t + v_r c_{t-1}
-//     + b_r) c_t = f_t c_{t-1} + (1 - f_t) x~_t         x_t <- r_t c_t + (1 - r_t) alpha x_t       with h =
-//     LN(x)
+//     h = LN(x)     f_t = sigmoid(W_f h_t + v_f c_{t-1} + b_f)     c_t = f_t c_{t-1} + (1 - f_t) W h_t
+//                   r_t = sigmoid(W_r h_t + v_r c_{t-1} + b_r)     x_t <- r_t c_t + (1 - r_t) alpha x_t
 //
 // Version 1 has v = 0: then the gates know nothing of the step before, c is a diagonal scan, and the parallel
 // form is exact. Version 2 is a loop along time in which channels do not mix, and everything else, the
