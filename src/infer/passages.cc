@@ -141,7 +141,7 @@ std::vector<TokenScore> ScoreTargets(const Model& model, const Tensor& hidden, s
   for (Dim begin = 0; begin < rows; begin += chunk) {
     std::vector<int> part(static_cast<size_t>(std::min(chunk, rows - begin)));
     std::iota(part.begin(), part.end(), static_cast<int>(begin));
-    const Tensor logits = ops::Linear(ops::Rows(hidden, part), model.head());
+    const Tensor logits = ops::Linear(ops::Rows(hidden, part), model.head(), model.head_bias());
     Backend& backend = Backend::For(logits.device());
     ParallelFor(static_cast<int64_t>(part.size()), 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {

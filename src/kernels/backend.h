@@ -10,13 +10,15 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/sequences.h"
 #include "tensor/tensor.h"
 
 namespace linnet {
 
-enum class Activation { kNone, kTanh, kSigmoid, kRelu2, kExp };
+/// kEluPlusOne: x + 1 above 0, e^x below.
+enum class Activation { kNone, kTanh, kSigmoid, kRelu2, kExp, kEluPlusOne };
 
 /// What a gate does with z: sigmoid(z), z sigmoid(z), or z as it is.
 enum class GateKind { kSigmoid, kSilu, kPlain };
@@ -92,15 +94,36 @@ struct AttentionInputs {
   Tensor q, k, v;
 };
 
-/// The rows that attention has seen of each sequence: keys [slots, capacity, K], values [slots, capacity, C],
-/// of which the first length [slots, 1] are taken.
+/// The rows that attention has seen of each sequence: keys [slots, H, capacity, K / H], values [slots, H,
+/// capacity, C / H], of which the first length [slots, 1] are taken. With one head, H may be left out.
 struct AttentionCache {
   StateRef keys, values, length;
 };
 
-/// A score is cap tanh(scale <q, k>).
+/// A score is cap tanh(scale <q, k>); with a cap of 0, scale <q, k>.
 struct SoftCap {
   float scale, cap;
+};
+
+/// The cells of recurrent networks whose steps depend on each other through matrices (Backend::CellForward).
+enum class CellKind { kTanh, kGru, kLstm };
+
+/// Inputs of a cell of G gates: of each, what it gets from the layer below, x [N, C], and its matrix of the
+/// state, u [C, C] (out, in), of any real type.
+struct CellInputs {
+  std::vector<Tensor> x, u;
+};
+
+/// What CellForward keeps for CellBackward: of each gate its values [N, C]; the contents c of an LSTM [N, C].
+struct CellSaved {
+  std::vector<Tensor> gates;
+  Tensor c;
+};
+
+/// Inputs of the average of an attention-free transformer: k, v [N, C]; the bias of each row for every
+/// position, w [N, capacity], or empty.
+struct AftInputs {
+  Tensor k, v, w;
 };
 
 /// What Wkv7Forward keeps for Wkv7Backward.
@@ -242,7 +265,7 @@ class Backend {
                             const Wkv7Inputs& gradients, const Tensor& dstate_in) = 0;
 
   /// Appends the rows of k and v to the caches, of which past[s] rows are taken by sequence s, and lets each
-  /// row of q attend to all up to its own: y_t = sum_{j <= t} softmax_j(cap tanh(scale <q_t, k_j>)) v_j.
+  /// row of q attend to all up to its own: y_t = sum_{j <= t} softmax_j(score_j) v_j, head by head.
   virtual void AttentionForward(const AttentionInputs& in, const Sequences& sequences,
                                 std::span<const int> past, SoftCap soft, const AttentionCache& cache,
                                 const Tensor& y) = 0;
@@ -253,6 +276,49 @@ class Backend {
                                  SoftCap soft, const Tensor& keys, const Tensor& values, const Tensor& y,
                                  const Tensor& dy, const AttentionInputs& arrived,
                                  const AttentionInputs& gradients, const AttentionInputs& before) = 0;
+
+  /// y_t = sum_j e^{k_j + w_tj} v_j / sum_j e^{k_j + w_tj} over all rows j <= t that the sequence has seen,
+  /// channel by channel; w_tj counts where t - j < window, and is 0 elsewhere. Appends the rows of k and v to
+  /// the caches, [slots, capacity, C], of which past[s] rows are taken. The largest k of each channel is
+  /// taken out of all exponents; one that is then below -80 is held there. `sums` [N, C], the denominators,
+  /// is kept for the backward pass and may be empty.
+  virtual void AftForward(const AftInputs& in, const Sequences& sequences, std::span<const int> past,
+                          int64_t window, const AttentionCache& cache, const Tensor& y,
+                          const Tensor& sums) = 0;
+  /// `keys` and `values` are the caches after the batch. `gradients` are set; `before`.k, .v, those of the
+  /// caches before the batch, may be empty and are +=; so may `arrived`.k, .v, those of the caches after it.
+  virtual void AftBackward(const Tensor& w, const Sequences& sequences, std::span<const int> past,
+                           int64_t window, const Tensor& keys, const Tensor& values, const Tensor& y,
+                           const Tensor& sums, const Tensor& dy, const AftInputs& arrived,
+                           const AftInputs& gradients, const AftInputs& before) = 0;
+
+  /// y_t = x_t / (<q_t, z_t> + eps) in each head, with z_t = z_{t-1} + k_t. The state z is [slots, C]; all
+  /// z_t [N, C] are kept for the backward pass in `sums`, which may be empty.
+  virtual void DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, int heads, float eps,
+                            const Sequences& sequences, const StateRef& state, const Tensor& y,
+                            const Tensor& sums) = 0;
+  /// dx, dq and dk are set. dstate_out, dstate_in may be empty; dstate_in +=.
+  virtual void DivideByMassBackward(const Tensor& q, const Tensor& y, const Tensor& sums, int heads,
+                                    float eps, const Sequences& sequences, const Tensor& dy,
+                                    const Tensor& dstate_out, const Tensor& dx, const Tensor& dq,
+                                    const Tensor& dk, const Tensor& dstate_in) = 0;
+
+  /// One step after the other, each of all sequences that have it. With h the state's first row of a slot
+  /// [slots, V, C], y_t the new h, and x_g, U_g of gate g:
+  ///   kTanh  h' = tanh(x + U h)
+  ///   kGru   z, r = sigmoid(x + U h), n = tanh(x_n + U_n (r h)), h' = z n + (1 - z) h; gates z, r, n
+  ///   kLstm  i, f, o = sigmoid(x + U h), g = tanh(x_g + U_g h), c' = f c + i g, h' = o tanh(c'); gates i, f,
+  ///   o, g,
+  ///          and c is the state's second row
+  /// `saved` may be empty (no backward pass to come).
+  virtual void CellForward(CellKind kind, const CellInputs& in, const Sequences& sequences,
+                           const StateRef& state, const Tensor& y, const CellSaved& saved) = 0;
+  /// The gradients of x are set; those of u, f32, are += where they are not empty. dstate_out, dstate_in
+  /// [slots, V, C] may be empty; dstate_in +=.
+  virtual void CellBackward(CellKind kind, const CellInputs& in, const Sequences& sequences,
+                            const Tensor& state_in, const Tensor& y, const CellSaved& saved, const Tensor& dy,
+                            const Tensor& dstate_out, const CellInputs& gradients,
+                            const Tensor& dstate_in) = 0;
 
   // -- RWKV-7's row-wise pieces
   // --------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class AdaptedModel : public Model {
     return model_->Hidden(batch, state);
   }
   const Tensor& head() const override { return model_->head(); }
+  Tensor head_bias() const override { return model_->head_bias(); }
 
  private:
   std::unique_ptr<Model> model_;

@@ -5,7 +5,7 @@
 namespace linnet {
 
 Tensor Model::Forward(const Batch& batch, const State& state) const {
-  return ops::Linear(Hidden(batch, state), head());
+  return ops::Linear(Hidden(batch, state), head(), head_bias());
 }
 
 const Architecture& FindArchitecture(const std::string& name) {

@@ -31,6 +31,8 @@ class Model {
   virtual Tensor Hidden(const Batch& batch, const State& state) const = 0;
   /// The output matrix [V, C].
   virtual const Tensor& head() const = 0;
+  /// What is added to the logits [V]; empty in most.
+  virtual Tensor head_bias() const { return {}; }
 
   /// The logits of the rows wanted, [rows, V].
   Tensor Forward(const Batch& batch, const State& state) const;

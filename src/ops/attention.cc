@@ -1,4 +1,5 @@
-// Attention over what a sequence has seen, and rows that bring a matrix of their own.
+// Averages over what a sequence has seen: attention, that of an attention-free transformer, the normaliser of
+// linear attention; and rows that bring a matrix of their own.
 #include <cmath>
 
 #include "ops/internal.h"
@@ -17,9 +18,16 @@ void CheckAttention(const AttentionInputs& in, const Sequences& sequences, const
   Check(sequences.start.back() == rows, "[attention] the sequences cover {} rows, q has {}",
         sequences.start.back(), rows);
   const Tensor &keys = cache.keys.in, &values = cache.values.in;
-  Check(keys.shape().rank() == 3 && keys.dim(2) == in.k.dim(1) && values.shape().rank() == 3 &&
-            values.dim(2) == in.v.dim(1) && values.dim(0) == keys.dim(0) && values.dim(1) == keys.dim(1),
-        "[attention] the caches must be [slots, capacity, {}] and [slots, capacity, {}] but are {} and {}",
+  const Shape& shape = keys.shape();
+  const bool by_head = shape.rank() == 4;
+  const Dim heads = by_head ? shape[1] : 1;
+  const Shape of_values = by_head ? Shape{shape[0], heads, shape[2], in.v.dim(1) / heads}
+                                  : Shape{shape[0], shape[1], in.v.dim(1)};
+  Check((by_head || shape.rank() == 3) && shape[-1] * heads == in.k.dim(1) && in.v.dim(1) % heads == 0 &&
+            values.shape() == of_values,
+        "[attention] the caches must be [slots, H, capacity, {} / H] and [slots, H, capacity, {} / H] but "
+        "are {} "
+        "and {}",
         in.k.dim(1), in.v.dim(1), keys.shape(), values.shape());
   Check(cache.length.in.size() == keys.dim(0), "[attention] {} lengths for {} slots", cache.length.in.size(),
         keys.dim(0));
@@ -37,7 +45,7 @@ std::vector<int> CountRows(const char* op, const Sequences& sequences, const Sta
     Check(
         past[s] + sequences.length(s) <= most,
         "[{}] {} tokens do not fit: this model remembers {} tokens and has seen {}; begin anew, or choose a "
-        "larger context (--context)",
+        "larger context (--context; when training, where positions are learned)",
         op, sequences.length(s), most, past[s]);
   }
   for (int s = 0; s < sequences.sequences(); ++s) {
@@ -61,7 +69,7 @@ Tensor Attention(const AttentionInputs& in, const Sequences& sequences, const At
                  SoftCap soft) {
   CheckAttention(in, sequences, cache);
   Backend& backend = BackendOf(in.q);
-  const std::vector<int> past = CountRows("attention", sequences, cache.length, cache.keys.in.dim(1));
+  const std::vector<int> past = CountRows("attention", sequences, cache.length, cache.keys.in.dim(-2));
   const Tensor y = Tensor::Empty(in.v.shape());
   backend.AttentionForward(in, sequences, past, soft, cache, y);
   if (Tape* tape = Tape::For(in.q, in.k, in.v, cache.keys.in, cache.values.in)) {
@@ -80,6 +88,76 @@ Tensor Attention(const AttentionInputs& in, const Sequences& sequences, const At
       Accumulate(GradientOf(q), gradients.q);
       Accumulate(gk, gradients.k);
       Accumulate(gv, gradients.v);
+    });
+  }
+  return y;
+}
+
+Tensor AftAverage(const AftInputs& in, const Sequences& sequences, const AttentionCache& cache, Dim window) {
+  const Shape& shape = in.k.shape();
+  const Tensor& keys = cache.keys.in;
+  const Shape expected{keys.dim(0), keys.dim(1), shape[1]};
+  Check(in.v.shape() == shape, "[aft] k {} and v {} differ", shape, in.v.shape());
+  Check(sequences.start.back() == shape[0], "[aft] the sequences cover {} rows, k has {}",
+        sequences.start.back(), shape[0]);
+  Check(keys.shape() == expected && cache.values.in.shape() == expected,
+        "[aft] the caches must be {} but are {} and {}", expected, keys.shape(), cache.values.in.shape());
+  Check((in.w.shape() == Shape{shape[0], keys.dim(1)}), "[aft] w must be [{}, {}] but is {}", shape[0],
+        keys.dim(1), in.w.shape());
+  Backend& backend = BackendOf(in.k);
+  const std::vector<int> past = CountRows("aft", sequences, cache.length, keys.dim(1));
+  const Tensor y = Tensor::Empty(shape);
+  Tape* tape = Tape::For(in.k, in.v, in.w, cache.keys.in, cache.values.in);
+  const Tensor sums = tape ? Tensor::Empty(shape) : Tensor();
+  backend.AftForward(in, sequences, past, window, cache, y, sums);
+  if (tape != nullptr) {
+    tape->Record([=, &backend, w = in.w, gk = GradientOf(in.k), gv = GradientOf(in.v), gy = y.Track(),
+                  keys = cache.keys, values = cache.values, left_k = cache.keys.out.Track(),
+                  left_v = cache.values.out.Track()] {
+      if (!gy->value && !left_k->value && !left_v->value) return;
+      const AftInputs d{Tensor::Empty(y.shape()), Tensor::Empty(y.shape()), Tensor::Empty(w.shape())};
+      backend.AftBackward(w, sequences, past, window, keys.out, values.out, y, sums, Arrived(gy, y.shape()),
+                          {left_k->value, left_v->value, {}}, d,
+                          {Accumulator(GradientOf(keys.in), keys.in.shape()),
+                           Accumulator(GradientOf(values.in), values.in.shape()),
+                           {}});
+      Accumulate(gk, d.k);
+      Accumulate(gv, d.v);
+      Accumulate(GradientOf(w), d.w);
+    });
+  }
+  return y;
+}
+
+Tensor DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, const Sequences& sequences,
+                    const StateRef& state, int heads, float eps) {
+  const Shape& shape = x.shape();
+  for (const Tensor* t : {&q, &k}) {
+    Check(t->shape() == shape, "[mass] shapes {} and {} differ", shape, t->shape());
+  }
+  Check(heads > 0 && shape[1] % heads == 0, "[mass] a width of {} cannot be cut into {} heads", shape[1],
+        heads);
+  Check(sequences.start.back() == shape[0], "[mass] the sequences cover {} rows, x has {}",
+        sequences.start.back(), shape[0]);
+  const Shape expected{state.in.dim(0), shape[1]};
+  Check(state.in.shape() == expected && state.out.shape() == expected, "[mass] state must be {} but is {}",
+        expected, state.in.shape());
+  Backend& backend = BackendOf(x);
+  const Tensor y = Tensor::Empty(shape);
+  Tape* tape = Tape::For(x, q, k, state.in);
+  const Tensor sums = tape ? Tensor::Empty(shape) : Tensor();
+  backend.DivideByMass(x, q, k, heads, eps, sequences, state, y, sums);
+  if (tape != nullptr) {
+    tape->Record([=, &backend, gx = GradientOf(x), gk = GradientOf(k), gy = y.Track(), gs = state.out.Track(),
+                  state_in = state.in] {
+      if (!gy->value && !gs->value) return;
+      const auto like = [&] { return Tensor::Empty(y.shape()); };
+      const Tensor dx = like(), dq = like(), dk = like();
+      backend.DivideByMassBackward(q, y, sums, heads, eps, sequences, Arrived(gy, y.shape()), gs->value, dx,
+                                   dq, dk, Accumulator(GradientOf(state_in), state_in.shape()));
+      Accumulate(gx, dx);
+      Accumulate(GradientOf(q), dq);
+      Accumulate(gk, dk);
     });
   }
   return y;

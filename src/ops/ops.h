@@ -142,10 +142,28 @@ Tensor BonusGate(const Tensor& y, const Tensor& r, const Tensor& k, const Tensor
 std::vector<int> Positions(const Sequences& sequences, const StateRef& seen, Dim most);
 
 /// Each row attends to all rows of its sequence up to its own, also to those of earlier batches, which the
-/// state keeps: y_t = sum_{j <= t} softmax_j(cap tanh(scale <q_t, k_j>)) v_j. Throws Error if a sequence has
-/// more rows than the cache. Gradients flow to q, k, v, to cache.in if it is tracked and from cache.out.
+/// state keeps: y_t = sum_{j <= t} softmax_j(score_j) v_j in each of the cache's heads. Throws Error if a
+/// sequence has more rows than the cache. Gradients flow to q, k, v, to cache.in if it is tracked and from
+/// cache.out.
 Tensor Attention(const AttentionInputs& in, const Sequences& sequences, const AttentionCache& cache,
                  SoftCap soft);
+
+/// What one row keeps of the average of an attention-free transformer (backend.h has the formula): an average
+/// of all rows seen, weighted in each channel by e^{k + w}. w [N, capacity] has the biases of each row for
+/// every position; those further back than `window` rows do not count. Throws Error if a sequence has more
+/// rows than the cache. Gradients flow to k, v, w, to cache.in if it is tracked and from cache.out.
+Tensor AftAverage(const AftInputs& in, const Sequences& sequences, const AttentionCache& cache, Dim window);
+
+/// The normaliser of linear attention: x_t / (<q_t, z_t> + eps) in each head, where z_t is the sum of all k
+/// up to row t; the state [slots, C] is z. Gradients flow to x, q, k, to state.in if it is tracked and from
+/// state.out.
+Tensor DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, const Sequences& sequences,
+                    const StateRef& state, int heads, float eps);
+
+/// A layer of tanh cells, GRUs or LSTMs (backend.h has their formulas): what it says at every row, [N, C].
+/// The state is [slots, 1, C], the last h, and of an LSTM [slots, 2, C], h and c. Gradients flow to x, u, to
+/// state.in if it is tracked and from state.out, through all steps.
+Tensor RecurrentCell(CellKind kind, const CellInputs& in, const Sequences& sequences, const StateRef& state);
 
 // -- Loss
 // ----------------------------------------------------------------------------------------------------------------
@@ -157,9 +175,11 @@ struct LossOptions {
   /// Rows that the mean is over: more than those of this call, where it is one of several that share a loss;
   /// 0 for those of this call whose target counts.
   Dim counted = 0;
+  /// Of the logits [V], if the head has one.
+  Tensor bias = {};
 };
-/// Mean over rows of -log softmax(hidden head^T)[target] -> [1]; rows with a negative target do not count.
-/// The logits [N, V] are made and consumed in chunks of rows and never exist as a whole.
+/// Mean over rows of -log softmax(hidden head^T + bias)[target] -> [1]; rows with a negative target do not
+/// count. The logits [N, V] are made and consumed in chunks of rows and never exist as a whole.
 Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const int> targets,
                     const LossOptions& options = {});
 

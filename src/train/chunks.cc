@@ -102,7 +102,7 @@ double LossInChunks(const LoadedModel& model, const Samples& samples, const Stat
   State state = first;
   for (const Chunk& chunk : CutSamples(samples, tokens > 0 ? tokens : all)) {
     loss += ops::CrossEntropy(model.model->Hidden(chunk.batch, state), model.model->head(), chunk.targets,
-                              {.counted = CountTargets(samples)})
+                              {.counted = CountTargets(samples), .bias = model.model->head_bias()})
                 .data()[0];
     state = state.Following();
   }

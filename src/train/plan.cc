@@ -128,8 +128,9 @@ class Trial {
     const double in_hidden = PeakOf(before, [&] { hidden = model.model->Hidden(samples.batch, state); });
     piece.kept = InUse() - before;
     const double in_loss = PeakOf(before, [&] {
-      loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets,
-                               {.l2_wrap = static_cast<float>(options_.l2_wrap)});
+      loss = ops::CrossEntropy(
+          hidden, model.model->head(), samples.targets,
+          {.l2_wrap = static_cast<float>(options_.l2_wrap), .bias = model.model->head_bias()});
     });
     piece.loss = in_loss - piece.kept;
     piece.forward = std::max(in_hidden, in_loss);

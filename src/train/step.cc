@@ -48,8 +48,9 @@ double ForwardBackward(const LoadedModel& model, const Samples& samples, const S
                        Dim counted, double weight) {
   Tape tape;
   const Tensor hidden = model.model->Hidden(samples.batch, state);
-  const Tensor loss = ops::CrossEntropy(hidden, model.model->head(), samples.targets,
-                                        {.l2_wrap = static_cast<float>(l2_wrap), .counted = counted});
+  const Tensor loss = ops::CrossEntropy(
+      hidden, model.model->head(), samples.targets,
+      {.l2_wrap = static_cast<float>(l2_wrap), .counted = counted, .bias = model.model->head_bias()});
   const double value = loss.data()[0];
   // Gradients of a loss that is no number would only cost time; the step will be skipped.
   if (std::isfinite(value)) tape.Backward(loss, static_cast<float>(weight));

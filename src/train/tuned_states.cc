@@ -30,6 +30,7 @@ class TunedStatesModel : public Model {
     return model_->Hidden(batch, state);
   }
   const Tensor& head() const override { return model_->head(); }
+  Tensor head_bias() const override { return model_->head_bias(); }
 
  private:
   /// Every slot of `in` [slots, ...] begins with the value. On a tape this is an op: the gradients of all

@@ -11,6 +11,7 @@ struct AttentionCase {
   int past;                  // rows that the first slot's cache holds; others hold fewer
   Dim width_k, width_v;
   SoftCap soft;
+  Dim heads = 1;
 };
 
 OpCase CaseOf(const AttentionCase& a) {
@@ -22,9 +23,12 @@ OpCase CaseOf(const AttentionCase& a) {
     past.push_back(a.past / static_cast<int>(s + 1));
   }
   const Dim n = sequences.start.back(), slots = static_cast<Dim>(past.size());
-  OpCase c{fmt::format("{} rows, {} before, {} x {}", n, a.past, a.width_k, a.width_v),
+  const auto cache = [&](Dim width) {
+    return a.heads == 1 ? Shape{slots, kCapacity, width} : Shape{slots, a.heads, kCapacity, width / a.heads};
+  };
+  OpCase c{fmt::format("{} rows, {} before, {} heads of {} x {}", n, a.past, a.heads, a.width_k, a.width_v),
            {RandomTensor({n, a.width_k}, 1), RandomTensor({n, a.width_k}, 2), RandomTensor({n, a.width_v}, 3),
-            RandomTensor({slots, kCapacity, a.width_k}, 4), RandomTensor({slots, kCapacity, a.width_v}, 5)},
+            RandomTensor(cache(a.width_k), 4), RandomTensor(cache(a.width_v), 5)},
            [=](const auto& t) {
              const Tensor keys = Tensor::Zeros(t[3].shape()), values = Tensor::Zeros(t[4].shape()),
                           length = Tensor::Zeros({slots, 1});
@@ -36,7 +40,7 @@ OpCase CaseOf(const AttentionCase& a) {
            },
            [=](const auto& v) {
              return reference::Attention(v, sequences, past, kCapacity, a.width_k, a.width_v, a.soft.scale,
-                                         a.soft.cap);
+                                         a.soft.cap, a.heads);
            }};
   c.value_tolerance = 5e-6;
   return c;
@@ -48,7 +52,10 @@ TEST(Attention, IsTheSoftmaxOfItsScoresOverAllThatWasSeen) {
                                  {{1}, 40, 17, 33, steep},
                                  {{9, 1, 20}, 0, 16, 5, steep},
                                  {{2, 21, 7}, 20, 19, 48, steep},
-                                 {{33}, 8, 256, 40, published}};
+                                 {{33}, 8, 256, 40, published},
+                                 {{2, 21, 7}, 20, 18, 24, {0.4f, 0}, 3},
+                                 {{9, 1, 20}, 5, 64, 64, {0.25f, 0}, 2},
+                                 {{9, 1, 20}, 0, 20, 40, steep, 5}};
   for (const AttentionCase& a : cases) Check(CaseOf(a));
 }
 
@@ -106,6 +113,84 @@ TEST(Attention, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(ops::Attention({x, narrow, v}, One(2), cache.in_place(), {1, 1}), Error);
   EXPECT_THROW(ops::Attention({x, x, narrow}, One(2), cache.in_place(), {1, 1}), Error);
   EXPECT_THROW(ops::Attention({x, x, v}, One(3), cache.in_place(), {1, 1}), Error);
+}
+
+struct AverageCase {
+  std::vector<int> lengths;
+  int past;  // of the first; others have seen less
+  Dim width, window;
+};
+
+OpCase CaseOf(const AverageCase& a) {
+  Sequences sequences;
+  std::vector<int> past{2};  // of the unused slot
+  for (size_t s = 0; s < a.lengths.size(); ++s) {
+    sequences.start.push_back(sequences.start.back() + a.lengths[s]);
+    sequences.slot.push_back(static_cast<int>(a.lengths.size() - s));
+    past.push_back(a.past / static_cast<int>(s + 1));
+  }
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(past.size());
+  return {
+      fmt::format("{} rows of {}, {} before, window {}", n, a.width, a.past, a.window),
+      {RandomTensor({n, a.width}, 1), RandomTensor({n, a.width}, 2), RandomTensor({n, kCapacity}, 3),
+       RandomTensor({slots, kCapacity, a.width}, 4), RandomTensor({slots, kCapacity, a.width}, 5)},
+      [=](const auto& t) {
+        const Tensor keys = Tensor::Zeros(t[3].shape()), values = Tensor::Zeros(t[4].shape()),
+                     length = Tensor::Zeros({slots, 1});
+        std::copy(past.begin(), past.end(), length.data());
+        const Tensor y =
+            ops::AftAverage({t[0], t[1], t[2]}, sequences,
+                            {{t[3], keys}, {t[4], values}, {length, Tensor::Zeros({slots, 1})}}, a.window);
+        return std::vector{y, keys, values};
+      },
+      [=](const auto& v) { return reference::AftAverage(v, sequences, past, kCapacity, a.width, a.window); },
+      5e-6};
+}
+
+TEST(AftAverage, IsItsFormula) {
+  const AverageCase cases[] = {
+      {{1}, 7, 3, 5}, {{9, 1, 20}, 0, 17, 4}, {{2, 21, 7}, 20, 8, 100}, {{33}, 8, 40, 1}};
+  for (const AverageCase& a : cases) Check(CaseOf(a));
+}
+
+TEST(AftAverage, HoldsKeysThatLieFarBelowTheLargest) {
+  const Tensor k = Tensor::Zeros({2, 1}), v = Tensor::Zeros({2, 1}), w = Tensor::Zeros({2, 2});
+  k.data()[1] = 1000;
+  v.data()[0] = 3;
+  const Tensor cache = Tensor::Zeros({1, 2, 1}), length = Tensor::Zeros({1, 1});
+  const Tensor y = ops::AftAverage({k, v, w}, One(2),
+                                   {{cache, cache}, {cache.Clone(), cache.Clone()}, {length, length}}, 2);
+  EXPECT_FLOAT_EQ(y.data()[0], 3) << "the only one that the first row sees";
+  EXPECT_NEAR(y.data()[1], 0, 1e-30);
+}
+
+OpCase MassCase(const std::vector<int>& lengths, int heads, Dim width) {
+  Sequences sequences;
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    sequences.start.push_back(sequences.start.back() + lengths[s]);
+    sequences.slot.push_back(static_cast<int>(lengths.size() - s));
+  }
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(lengths.size()) + 1;
+  const auto positive = [](const Shape& shape, uint64_t seed) {
+    const Tensor t = RandomTensor(shape, seed);
+    for (Dim i = 0; i < t.size(); ++i) t.data()[i] = std::abs(t.data()[i]) + 0.1f;
+    return t;
+  };
+  return {fmt::format("{} rows of {}, {} heads", n, width, heads),
+          {RandomTensor({n, width}, 1), positive({n, width}, 2), positive({n, width}, 3),
+           positive({slots, width}, 4)},
+          [=](const auto& t) {
+            const Tensor left = Tensor::Zeros(t[3].shape());
+            const Tensor y = ops::DivideByMass(t[0], t[1], t[2], sequences, {t[3], left}, heads, 0.01f);
+            return std::vector{y, left};
+          },
+          [=](const auto& v) { return reference::DivideByMass(v, sequences, heads, width, 0.01f); }};
+}
+
+TEST(DivideByMass, IsItsFormula) {
+  Check(MassCase({1}, 1, 3));
+  Check(MassCase({9, 1, 20}, 2, 34));
+  Check(MassCase({33, 2}, 4, 64));
 }
 
 }  // namespace

@@ -315,32 +315,118 @@ inline std::vector<Values> Wkv7(const std::vector<Values>& in, const Values& sta
 /// taken.
 inline std::vector<Values> Attention(const std::vector<Values>& in, const Sequences& sequences,
                                      const std::vector<int>& past, size_t capacity, size_t width_k,
-                                     size_t width_v, double scale, double cap) {
-  const auto& [q, k, v] = std::tie(in[0], in[1], in[2]);
-  Values y(v.size()), keys(in[3].size()), values(in[4].size());
+                                     size_t width_v, double scale, double cap, size_t heads = 1) {
+  const size_t dk = width_k / heads, dv = width_v / heads;
+  Values y(in[2].size()), keys(in[3].size()), values(in[4].size());
   for (int s = 0; s < sequences.sequences(); ++s) {
-    const size_t slot = sequences.slot[s], before = past[slot], at = slot * capacity;
-    std::copy_n(in[3].begin() + at * width_k, before * width_k, keys.begin() + at * width_k);
-    std::copy_n(in[4].begin() + at * width_v, before * width_v, values.begin() + at * width_v);
-    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
-      const size_t last = at + before + t - sequences.start[s];
-      std::copy_n(k.begin() + t * width_k, width_k, keys.begin() + last * width_k);
-      std::copy_n(v.begin() + t * width_v, width_v, values.begin() + last * width_v);
-      Values weights;
-      double sum = 0;
-      for (size_t j = at; j <= last; ++j) {
-        double dot = 0;
-        for (size_t i = 0; i < width_k; ++i) dot += q[t * width_k + i] * keys[j * width_k + i];
-        weights.push_back(std::exp(cap * std::tanh(scale * dot)));
-        sum += weights.back();
-      }
-      for (size_t j = at; j <= last; ++j) {
-        for (size_t i = 0; i < width_v; ++i)
-          y[t * width_v + i] += weights[j - at] / sum * values[j * width_v + i];
+    const size_t slot = sequences.slot[s], before = past[slot];
+    for (size_t h = 0; h < heads; ++h) {
+      const size_t at = (slot * heads + h) * capacity;
+      std::copy_n(in[3].begin() + at * dk, before * dk, keys.begin() + at * dk);
+      std::copy_n(in[4].begin() + at * dv, before * dv, values.begin() + at * dv);
+      for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+        const size_t last = at + before + t - sequences.start[s];
+        std::copy_n(in[1].begin() + t * width_k + h * dk, dk, keys.begin() + last * dk);
+        std::copy_n(in[2].begin() + t * width_v + h * dv, dv, values.begin() + last * dv);
+        Values weights;
+        double sum = 0;
+        for (size_t j = at; j <= last; ++j) {
+          double dot = 0;
+          for (size_t i = 0; i < dk; ++i) dot += in[0][t * width_k + h * dk + i] * keys[j * dk + i];
+          weights.push_back(std::exp(cap > 0 ? cap * std::tanh(scale * dot) : scale * dot));
+          sum += weights.back();
+        }
+        for (size_t j = at; j <= last; ++j) {
+          for (size_t i = 0; i < dv; ++i)
+            y[t * width_v + h * dv + i] += weights[j - at] / sum * values[j * dv + i];
+        }
       }
     }
   }
   return {y, keys, values};
+}
+
+/// in = {k, v [n, width], w [n, capacity], keys, values [slots, capacity, width]}. Returns {y, keys, values}.
+inline std::vector<Values> AftAverage(const std::vector<Values>& in, const Sequences& sequences,
+                                      const std::vector<int>& past, size_t capacity, size_t width,
+                                      size_t window) {
+  Values y(in[0].size()), keys(in[3].size()), values(in[4].size());
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    const size_t slot = sequences.slot[s], before = past[slot], at = slot * capacity * width;
+    std::copy_n(in[3].begin() + at, before * width, keys.begin() + at);
+    std::copy_n(in[4].begin() + at, before * width, values.begin() + at);
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      const size_t place = before + t - sequences.start[s];
+      for (size_t c = 0; c < width; ++c) {
+        keys[at + place * width + c] = in[0][t * width + c];
+        values[at + place * width + c] = in[1][t * width + c];
+        double over = 0, under = 0;
+        for (size_t j = 0; j <= place; ++j) {
+          const double bias = place - j < window ? in[2][t * capacity + j] : 0;
+          const double weight = std::exp(keys[at + j * width + c] + bias);
+          over += weight * values[at + j * width + c];
+          under += weight;
+        }
+        y[t * width + c] = over / under;
+      }
+    }
+  }
+  return {y, keys, values};
+}
+
+/// in = {x, q, k [n, width], z [slots, width]}. Returns {y, z}.
+inline std::vector<Values> DivideByMass(const std::vector<Values>& in, const Sequences& sequences,
+                                        size_t heads, size_t width, double eps) {
+  const size_t size = width / heads;
+  Values y = in[0], z = in[3];
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    double* sum = z.data() + sequences.slot[s] * width;
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      for (size_t c = 0; c < width; ++c) sum[c] += in[2][t * width + c];
+      for (size_t h = 0; h < heads; ++h) {
+        double mass = eps;
+        for (size_t c = h * size; c < (h + 1) * size; ++c) mass += in[1][t * width + c] * sum[c];
+        for (size_t c = h * size; c < (h + 1) * size; ++c) y[t * width + c] /= mass;
+      }
+    }
+  }
+  ClearUnused(z, sequences, width);
+  return {y, z};
+}
+
+/// in = {x of each gate [n, width], u of each [width, width], state [slots, V, width]}. Returns {y, state}.
+inline std::vector<Values> RecurrentCell(CellKind kind, const std::vector<Values>& in,
+                                         const Sequences& sequences, size_t width) {
+  const size_t gates = in.size() / 2, variables = kind == CellKind::kLstm ? 2 : 1;
+  Values y(in[0].size()), state = in.back();
+  for (int s = 0; s < sequences.sequences(); ++s) {
+    double* h = state.data() + sequences.slot[s] * variables * width;
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      const Values old(h, h + variables * width);
+      const auto before = [&](size_t g, size_t c, const Values& from) {
+        double a = in[g][t * width + c];
+        for (size_t i = 0; i < width; ++i) a += in[gates + g][c * width + i] * from[i];
+        return a;
+      };
+      Values reset = old;
+      for (size_t c = 0; c < width && kind == CellKind::kGru; ++c) reset[c] *= Sigmoid(before(1, c, old));
+      for (size_t c = 0; c < width; ++c) {
+        if (kind == CellKind::kTanh) {
+          h[c] = std::tanh(before(0, c, old));
+        } else if (kind == CellKind::kGru) {
+          const double z = Sigmoid(before(0, c, old));
+          h[c] = z * std::tanh(before(2, c, reset)) + (1 - z) * old[c];
+        } else {
+          h[width + c] = Sigmoid(before(1, c, old)) * old[width + c] +
+                         Sigmoid(before(0, c, old)) * std::tanh(before(3, c, old));
+          h[c] = Sigmoid(before(2, c, old)) * std::tanh(h[width + c]);
+        }
+        y[t * width + c] = h[c];
+      }
+    }
+  }
+  ClearUnused(state, sequences, variables * width);
+  return {y, state};
 }
 
 inline Values BonusGate(const Values& y, const Values& r, const Values& k, const Values& v, const Values& r_k,

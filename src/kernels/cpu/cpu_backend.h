@@ -94,6 +94,24 @@ class CpuBackend final : public Backend {
                          const Tensor& keys, const Tensor& values, const Tensor& y, const Tensor& dy,
                          const AttentionInputs& arrived, const AttentionInputs& gradients,
                          const AttentionInputs& before) override;
+  void AftForward(const AftInputs& in, const Sequences& sequences, std::span<const int> past, int64_t window,
+                  const AttentionCache& cache, const Tensor& y, const Tensor& sums) override;
+  void AftBackward(const Tensor& w, const Sequences& sequences, std::span<const int> past, int64_t window,
+                   const Tensor& keys, const Tensor& values, const Tensor& y, const Tensor& sums,
+                   const Tensor& dy, const AftInputs& arrived, const AftInputs& gradients,
+                   const AftInputs& before) override;
+  void DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, int heads, float eps,
+                    const Sequences& sequences, const StateRef& state, const Tensor& y,
+                    const Tensor& sums) override;
+  void DivideByMassBackward(const Tensor& q, const Tensor& y, const Tensor& sums, int heads, float eps,
+                            const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
+                            const Tensor& dx, const Tensor& dq, const Tensor& dk,
+                            const Tensor& dstate_in) override;
+  void CellForward(CellKind kind, const CellInputs& in, const Sequences& sequences, const StateRef& state,
+                   const Tensor& y, const CellSaved& saved) override;
+  void CellBackward(CellKind kind, const CellInputs& in, const Sequences& sequences, const Tensor& state_in,
+                    const Tensor& y, const CellSaved& saved, const Tensor& dy, const Tensor& dstate_out,
+                    const CellInputs& gradients, const Tensor& dstate_in) override;
   void MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads,
                 const Tensor& key, const Tensor& removal, const Tensor& replacement,
                 const Tensor& inverse_norm) override;

@@ -85,6 +85,10 @@ HWY_INLINE Vec Activate(Activation act, Vec x) {
     }
     case Activation::kExp:
       return hn::Exp(F32(), x);
+    case Activation::kEluPlusOne: {
+      const Vec zero = hn::Zero(F32());
+      return hn::Add(hn::Max(zero, x), hn::Exp(F32(), hn::Min(zero, x)));
+    }
     case Activation::kNone:
       break;
   }
@@ -113,6 +117,8 @@ HWY_INLINE Vec Slope(Activation act, Vec y) {
     }
     case Activation::kExp:
       return y;
+    case Activation::kEluPlusOne:
+      return hn::Min(one, y);
     case Activation::kNone:
       break;
   }
