@@ -239,6 +239,25 @@ constexpr NameRule kFla7[] = {
 bool IsRwkvCpp(const Checkpoint& file) { return file.format() == "rwkv.cpp"; }
 
 /// Where a later row could match what an earlier one does, the earlier counts.
+// Karpathy's character models; c is the candidate, g in linnet.
+constexpr NameRule kRecurrentJs[] = {
+    {"Wil", "emb.weight"},
+    {"Whd", "head.weight"},
+    {"bd", "head.bias", kVector},
+    {"Wix#", "blocks.#.lstm.i.x.weight"},
+    {"Wih#", "blocks.#.lstm.i.h.weight"},
+    {"bi#", "blocks.#.lstm.i.bias", kVector},
+    {"Wfx#", "blocks.#.lstm.f.x.weight"},
+    {"Wfh#", "blocks.#.lstm.f.h.weight"},
+    {"bf#", "blocks.#.lstm.f.bias", kVector},
+    {"Wox#", "blocks.#.lstm.o.x.weight"},
+    {"Woh#", "blocks.#.lstm.o.h.weight"},
+    {"bo#", "blocks.#.lstm.o.bias", kVector},
+    {"Wcx#", "blocks.#.lstm.g.x.weight"},
+    {"Wch#", "blocks.#.lstm.g.h.weight"},
+    {"bc#", "blocks.#.lstm.g.bias", kVector},
+};
+
 constexpr Dialect kDialects[] = {
     {"llama.cpp's names for RWKV-6", [](const Checkpoint& file) { return HasArchitecture(file, "rwkv6"); },
      kGguf6, false},
@@ -256,6 +275,8 @@ constexpr Dialect kDialects[] = {
     {"rwkv.cpp's names for RWKV-4", IsRwkvCpp, kRwkvCpp4, true},
     {"transformers' names for RWKV",
      [](const Checkpoint& file) { return Has(file, "rwkv.embeddings.weight"); }, kTransformers, false},
+    {"recurrentjs' names for an LSTM",
+     [](const Checkpoint& file) { return Has(file, "Wil") && Has(file, "Wix0"); }, kRecurrentJs, false},
     {"flash-linear-attention's names for RWKV-6",
      [](const Checkpoint& file) { return Has(file, "model.layers.0.attn.x_proj.0.mu"); }, kFla6, false},
     {"flash-linear-attention's names for RWKV-7",

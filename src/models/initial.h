@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "nn/init.h"
+#include "ops/ops.h"
 
 namespace linnet::models {
 
@@ -29,6 +30,13 @@ inline double Line(Dim c, Dim width) {
 
 /// -1, 0, 1 from channel to channel.
 inline double Zigzag(Dim c) { return static_cast<double>((c + 1) % 3) - 1; }
+
+/// Where WKV-4 begins, the average of no values: a = b = 0, at an exponent below that of any key.
+inline Tensor NothingSeen(Dim width) {
+  const Tensor state = Tensor::Zeros({3, width});
+  std::fill_n(state.data() + 2 * width, width, ops::kWkv4Nothing);
+  return state;
+}
 
 /// sqrt(rows / columns) for a matrix that is taller than wide: the gain with which its columns keep the
 /// length that rows of length 1 would give them.

@@ -1,4 +1,5 @@
 // The table of architectures. A new one is a file in this folder and a row here.
+#include "models/lineage.h"
 #include "models/rwkv4.h"
 #include "models/rwkv5.h"
 #include "models/rwkv6.h"
@@ -68,6 +69,14 @@ std::span<const Architecture> Architectures() {
       models::Lru(),
       models::S4d(),
       models::S5(),
+      models::Transformer(),
+      models::Rnn(),
+      models::Gru(),
+      models::Lstm(),
+      models::LinearTransformer(),
+      models::AftWithoutBias(),
+      models::AftFull(),
+      models::AftLocal(),
   };
   return kTable;
 }

@@ -16,13 +16,6 @@
 namespace linnet::models {
 namespace {
 
-/// The average of no values: a = b = 0, at an exponent below that of any key.
-Tensor NothingSeen(Dim width) {
-  const Tensor state = Tensor::Zeros({3, width});
-  std::fill_n(state.data() + 2 * width, width, ops::kWkv4Nothing);
-  return state;
-}
-
 class TimeMix {
  public:
   TimeMix(const Params& p, Dim width, const Depth& depth)

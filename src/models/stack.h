@@ -31,6 +31,8 @@ struct StackSizes {
 };
 
 inline constexpr float kStackSpread = 0.02f;
+/// Positions of a model that nobody chose them for.
+inline constexpr Dim kStackContext = 1024;
 
 /// A matrix whose product is added to the residual stream of a model of so many layers.
 inline Init OfBranch(Dim layers) {

@@ -74,6 +74,10 @@ TrainableModel FromFile(const TrainOptions& o, const std::filesystem::path& path
   }
   TrainableModel loaded = LoadTrainable(path, matrices, ChosenBy(o));
   CheckAsAsked(o, loaded.model, path);
+  const auto context = loaded.model.sizes.find("context");
+  Check(context == loaded.model.sizes.end() || context->second >= o.ctx,
+        "{}: remembers {} tokens, fewer than --ctx {}; choose a shorter --ctx", path.string(),
+        context == loaded.model.sizes.end() ? 0 : context->second, o.ctx);
   return loaded;
 }
 
@@ -106,6 +110,11 @@ Sizes FreshSizes(const TrainOptions& o) {
   const Architecture& architecture = FindArchitecture(o.arch);
   SetFurther(o.sizes, architecture.complete_sizes(sizes), sizes);
   sizes = architecture.complete_sizes(sizes);
+  Check(o.context == 0 || sizes.contains("context"), "{} has no context to choose; leave --context out",
+        o.arch);
+  Check(o.context == 0 || o.context >= o.ctx,
+        "--context {} is too short for samples of --ctx {} tokens; raise the one or lower the other",
+        o.context, o.ctx);
   // Of those that remember a fixed number of tokens: as many as they will be trained with.
   if (sizes.contains("context")) sizes["context"] = o.context > 0 ? o.context : o.ctx;
   return sizes;
@@ -195,7 +204,6 @@ void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
   };
   options.head_size = size("head_size");
   options.ffn = size("ffn");
-  options.context = size("context");
   options.vocab = model.sizes.at("vocab");
   const TrainingDefaults defaults = DefaultsOf(options.arch);
   if (options.eps < 0) options.eps = defaults.eps;

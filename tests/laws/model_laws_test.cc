@@ -22,9 +22,14 @@ namespace {
 Sizes SmallSizes(const Architecture& architecture, const Sizes& particular) {
   Sizes sizes = particular;
   sizes.merge(Sizes{{"layers", 3}, {"width", 40}, {"ffn", 72}, {"vocab", 37}});
-  const std::set<std::string> without_heads = {"rwkv4",       "qrnn", "sru", "gilr-lstm",
-                                               "minimal-rnn", "lru",  "s4d", "s5"};
-  if (!without_heads.contains(architecture.name)) sizes["head_size"] = 20;
+  const std::set<std::string> cells = {"rnn", "gru", "lstm"},
+                              without_heads = {"rwkv4",       "aft_simple", "aft_full", "aft_local", "qrnn", "sru",
+                                               "gilr-lstm", "minimal-rnn", "lru", "s4d", "s5"};
+  if (cells.contains(architecture.name)) {
+    sizes.erase("ffn");
+  } else if (!without_heads.contains(architecture.name)) {
+    sizes["head_size"] = 20;
+  }
   return architecture.complete_sizes(sizes);
 }
 

@@ -1,0 +1,17 @@
+// The architectures beside RWKV, for the registry. Each is a file of this folder.
+#pragma once
+
+#include "nn/model.h"
+
+namespace linnet::models {
+
+Architecture Transformer();
+Architecture Rnn();
+Architecture Gru();
+Architecture Lstm();
+Architecture LinearTransformer();
+Architecture AftWithoutBias();
+Architecture AftFull();
+Architecture AftLocal();
+
+}  // namespace linnet::models
