@@ -33,7 +33,8 @@ Tensor CrossEntropy(const Tensor& hidden, const Tensor& head, std::span<const in
   Check(hidden.dim(1) == head.dim(1), "[cross_entropy] hidden {} does not fit the head {}", hidden.shape(),
         head.shape());
   Check(!options.bias || options.bias.size() == vocab,
-        "[cross_entropy] the bias has {} elements for a vocabulary of {}", options.bias.size(), vocab);
+        "[cross_entropy] the bias has {} elements for a vocabulary of {}",
+        options.bias ? options.bias.size() : 0, vocab);
   Check(static_cast<Dim>(targets.size()) == rows, "[cross_entropy] {} targets for {} rows", targets.size(),
         rows);
   for (int t : targets)

@@ -219,9 +219,13 @@ struct Training {
     targets = Tokens(27, 3);
     targets[4] = -1;
   }
+  Tensor LossOf(const State& state) const {
+    return ops::CrossEntropy(model.model->Hidden(batch, state), model.model->head(), targets,
+                             {.bias = model.model->head_bias()});
+  }
   Tensor Loss() const {
     const State state = model.NewState(2, State::Mode::kKeepInitial);
-    return ops::CrossEntropy(model.model->Hidden(batch, state), model.model->head(), targets);
+    return LossOf(state);
   }
   void Backward() const {
     for (const Parameter& p : model.params->parameters()) {
@@ -230,7 +234,7 @@ struct Training {
     }
     const State state = model.NewState(2, State::Mode::kKeepInitial);
     Tape tape;
-    tape.Backward(ops::CrossEntropy(model.model->Hidden(batch, state), model.model->head(), targets));
+    tape.Backward(LossOf(state));
   }
 };
 
