@@ -123,7 +123,7 @@ Sizes CompleteFull(Sizes sizes) {
 Sizes CompleteLocal(Sizes sizes) {
   sizes = CompleteFull(std::move(sizes));
   sizes.try_emplace("window", kWindow);
-  Check(sizes["window"] > 0, "a window of {} tokens has nothing to learn; take --arch aft_simple",
+  Check(sizes["window"] > 0, "a window of {} tokens has nothing to learn; take --arch aft-simple",
         sizes["window"]);
   return sizes;
 }
@@ -147,7 +147,7 @@ double NoRecurrence(const Sizes&) { return 0; }  // it grows with the text and i
 
 Architecture AftWithoutBias() {
   return {
-      .name = "aft_simple",
+      .name = "aft-simple",
       .title = "AFT-simple",
       .matches =
           [](const Checkpoint& file) {
@@ -166,7 +166,7 @@ Architecture AftWithoutBias() {
 }
 
 Architecture AftFull() {
-  return {.name = "aft_full",
+  return {.name = "aft-full",
           .title = "AFT-full",
           .matches = [](const Checkpoint& file) { return file.Find(kFull) != nullptr; },
           .read_sizes = ReadFull,
@@ -182,7 +182,7 @@ Architecture AftFull() {
 }
 
 Architecture AftLocal() {
-  return {.name = "aft_local",
+  return {.name = "aft-local",
           .title = "AFT-local",
           .matches = [](const Checkpoint& file) { return WindowOf(file) > 0; },
           .read_sizes = ReadLocal,

@@ -80,7 +80,7 @@ std::unique_ptr<Model> Make(const Params& params, const Sizes& sizes) {
 }  // namespace
 
 Architecture LinearTransformer() {
-  return {.name = "linear_transformer",
+  return {.name = "linear-transformer",
           .title = "Linear Transformer",
           .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
           .read_sizes = ReadSizes,

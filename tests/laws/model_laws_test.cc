@@ -23,8 +23,9 @@ Sizes SmallSizes(const Architecture& architecture, const Sizes& particular) {
   Sizes sizes = particular;
   sizes.merge(Sizes{{"layers", 3}, {"width", 40}, {"ffn", 72}, {"vocab", 37}});
   const std::set<std::string> cells = {"rnn", "gru", "lstm"},
-                              without_heads = {"rwkv4",       "aft_simple", "aft_full", "aft_local", "qrnn", "sru",
-                                               "gilr-lstm", "minimal-rnn", "lru", "s4d", "s5"};
+                              without_heads = {"rwkv4", "aft-simple", "aft-full",  "aft-local",
+                                               "qrnn",  "sru",        "gilr-lstm", "minimal-rnn",
+                                               "lru",   "s4d",        "s5"};
   if (cells.contains(architecture.name)) {
     sizes.erase("ffn");
   } else if (!without_heads.contains(architecture.name)) {
@@ -130,8 +131,10 @@ TEST_P(ModelLaws, CutsAtMultiplesOfKCutRowsAreTheSameToTheBit) {
   const auto whole = InPieces(model_, state, 0, tokens, {307});
   const std::vector<Tensor> left = state.Save(0);
   const int c = kCutRows;
-  for (const std::vector<int>& pieces :
-       {std::vector<int>{c, 307 - c}, {18 * c, 19}, {4 * c, 4 * c, 10 * c, 19}, {6 * c, c, c, c, 9 * c, 19}}) {
+  for (const std::vector<int>& pieces : {std::vector<int>{c, 307 - c},
+                                         {18 * c, 19},
+                                         {4 * c, 4 * c, 10 * c, 19},
+                                         {6 * c, c, c, c, 9 * c, 19}}) {
     const State other = model_.NewState(1);
     EXPECT_EQ(InPieces(model_, other, 0, tokens, pieces), whole) << pieces.size() << " pieces";
     const std::vector<Tensor> also = other.Save(0);

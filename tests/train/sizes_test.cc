@@ -31,7 +31,7 @@ TEST(FreshSizes, RefusesSizesThatAnArchitectureDoesNotHave) {
   TrainOptions options = Of("gru", 100);
   options.ffn = 64;
   EXPECT_TRUE(Refused([&] { FreshSizes(options); }, {"leave --ffn out"}));
-  options = Of("aft_simple", 100);
+  options = Of("aft-simple", 100);
   options.head_size = 32;
   EXPECT_TRUE(Refused([&] { FreshSizes(options); }, {"leave --head-size out"}));
 }
