@@ -25,6 +25,12 @@ std::span<const Adapter> Adapters::Of(const Tensor& weight) const {
 
 const Adapters* Adapters::InForce() { return in_force; }
 
+void CheckNoAdapter(const char* op, const Tensor& weight) {
+  const Adapters* adapters = Adapters::InForce();
+  Check(adapters == nullptr || adapters->Of(weight).empty(),
+        "[{}] the matrix of a step-by-step recurrence takes no LoRA; leave it out with --lora-targets", op);
+}
+
 AdaptersInForce::AdaptersInForce(const Adapters* adapters) : outer_(in_force) { in_force = adapters; }
 AdaptersInForce::~AdaptersInForce() { in_force = outer_; }
 

@@ -42,6 +42,10 @@ class Adapters {
   std::unordered_map<const void*, Entry> entries_;
 };
 
+/// Throws Error, starting with [op], if `weight` has an adapter in force: for ops that multiply with it step
+/// by step, where additions have no place.
+void CheckNoAdapter(const char* op, const Tensor& weight);
+
 /// While in scope, the products of this thread get the additions of `adapters`, which must live as long; null
 /// for none.
 class AdaptersInForce {

@@ -1,4 +1,5 @@
 // Cells of recurrent networks that read their own last output through a matrix.
+#include "ops/adapters.h"
 #include "ops/internal.h"
 #include "ops/ops.h"
 
@@ -19,6 +20,7 @@ void CheckCell(CellKind kind, const CellInputs& in, const Sequences& sequences, 
     Check(in.x[g].shape() == shape, "[cell] shapes {} and {} differ", in.x[g].shape(), shape);
     Check((in.u[g].shape() == Shape{shape[1], shape[1]}),
           "[cell] a matrix of the state must be [{}, {}] but is {}", shape[1], shape[1], in.u[g].shape());
+    CheckNoAdapter("cell", in.u[g]);
   }
   Check(sequences.start.back() == shape[0], "[cell] the sequences cover {} rows, x has {}",
         sequences.start.back(), shape[0]);

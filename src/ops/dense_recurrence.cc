@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "ops/adapters.h"
 #include "ops/internal.h"
 #include "ops/ops.h"
 
@@ -164,6 +165,7 @@ void Record(Tape* tape, Backend& backend, const Inputs& in, const Timeline& time
 
 Tensor Run(const Inputs& in, const Sequences& sequences, const StateRef& state) {
   CheckInputs(in, sequences, state);
+  CheckNoAdapter("recurrence", in.w);
   Backend& backend = BackendOf(in.b);
   const Timeline time(sequences);
   Tape* tape = in.z ? Tape::For(in.b, in.z, in.w, state.in) : Tape::For(in.b, in.w, state.in);

@@ -132,6 +132,23 @@ TEST(Adapters, RefuseFactorsThatDoNotFit) {
   EXPECT_THROW(adapters.Add(weight, {Tensor::Zeros({2, 8}, DType::kBf16), Tensor::Zeros({5, 2})}), Error);
 }
 
+// Rather than leave an addition out in silence.
+TEST(Adapters, AreRefusedWhereAMatrixIsMultipliedStepByStep) {
+  const Tensor u = Tensor::Zeros({4, 4}), other = Tensor::Zeros({4, 4}), x = Tensor::Zeros({3, 4}),
+               state = Tensor::Zeros({1, 1, 4});
+  Sequences sequences;
+  sequences.start = {0, 3};
+  sequences.slot = {0};
+  const auto run = [&](const Tensor& adapted) {
+    Adapters adapters;
+    adapters.Add(adapted, {Tensor::Zeros({2, 4}), Tensor::Zeros({4, 2})});
+    const AdaptersInForce scope(&adapters);
+    ops::RecurrentCell(CellKind::kTanh, {{x}, {u}}, sequences, {state, state});
+  };
+  EXPECT_NO_THROW(run(other));
+  EXPECT_THROW(run(u), Error);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, AdaptedProduct,
                          testing::Values(DType::kF32, DType::kBf16, DType::kF16, DType::kQ8_0, DType::kQ4_K),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
