@@ -67,6 +67,21 @@ class NullBackend final : public Backend {
   void AttentionBackward(const Tensor&, const Sequences&, std::span<const int>, SoftCap, const Tensor&,
                          const Tensor&, const Tensor&, const Tensor&, const AttentionInputs&,
                          const AttentionInputs&, const AttentionInputs&) override {}
+  void AftForward(const AftInputs&, const Sequences&, std::span<const int>, int64_t, const AttentionCache&,
+                  const Tensor&, const Tensor&) override {}
+  void AftBackward(const Tensor&, const Sequences&, std::span<const int>, int64_t, const Tensor&,
+                   const Tensor&, const Tensor&, const Tensor&, const Tensor&, const AftInputs&,
+                   const AftInputs&, const AftInputs&) override {}
+  void DivideByMass(const Tensor&, const Tensor&, const Tensor&, int, float, const Sequences&,
+                    const StateRef&, const Tensor&, const Tensor&) override {}
+  void DivideByMassBackward(const Tensor&, const Tensor&, const Tensor&, int, float, const Sequences&,
+                            const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                            const Tensor&) override {}
+  void CellForward(CellKind, const CellInputs&, const Sequences&, const StateRef&, const Tensor&,
+                   const CellSaved&) override {}
+  void CellBackward(CellKind, const CellInputs&, const Sequences&, const Tensor&, const Tensor&,
+                    const CellSaved&, const Tensor&, const Tensor&, const CellInputs&,
+                    const Tensor&) override {}
   void MakeKeys(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int, const Tensor&, const Tensor&,
                 const Tensor&, const Tensor&) override {}
   void MakeKeysBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
@@ -76,6 +91,28 @@ class NullBackend final : public Backend {
                  int, const Tensor&) override {}
   void BonusGateBackward(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                          const Tensor&, int, const Tensor&, const BonusGateGradients&) override {}
+  void Gelu(const Tensor&, const Tensor&) override {}
+  void GeluBackward(const Tensor&, const Tensor&, const Tensor&) override {}
+  void ScaleColumns(const Tensor&, const Tensor&, NumberKind, const Tensor&) override {}
+  void ScaleColumnsBackward(const Tensor&, const Tensor&, NumberKind, const Tensor&, const Tensor&,
+                            const Tensor&) override {}
+  void Previous(const Tensor&, const Sequences&, const StateRef&, const Tensor&) override {}
+  void PreviousBackward(const Tensor&, const Sequences&, const Tensor&, const Tensor&,
+                        const Tensor&) override {}
+  void Scan(const ScanInputs&, ScanKind, const Sequences&, const StateRef&, const Tensor&) override {}
+  void ScanBackward(const ScanInputs&, ScanKind, const Sequences&, const Tensor&, const Tensor&,
+                    const Tensor&, const Tensor&, const ScanInputs&, const Tensor&) override {}
+  void Sru(const SruInputs&, const Sequences&, const StateRef&, const Tensor&, const Tensor&) override {}
+  void SruBackward(const SruInputs&, const Sequences&, const Tensor&, const Tensor&, const Tensor&,
+                   const Tensor&, const SruInputs&, const Tensor&) override {}
+  void StateSpace(const StateSpaceInputs&, const Sequences&, const StateRef&, const Tensor&,
+                  const Tensor&) override {}
+  int StateSpaceSnapshots(const Sequences&) const override { return 0; }
+  void StateSpaceBackward(const StateSpaceInputs&, const Tensor&, const Sequences&, const Tensor&,
+                          const Tensor&, const StateSpaceInputs&, const Tensor&) override {}
+  void Eigenvalues(const EigenInputs&, EigenKind, const Tensor&, const Tensor&) override {}
+  void EigenvaluesBackward(const EigenInputs&, EigenKind, const Tensor&, const Tensor&,
+                           const EigenInputs&) override {}
   double SoftmaxLoss(const Tensor&, std::span<const int>, bool, float, float) override { return 0; }
   double SumSquares(std::span<const Tensor>) override { return 0; }
   void AdamW(std::span<const AdamWItem>, const AdamWOptions&) override {}
