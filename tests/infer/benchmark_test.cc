@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include "small_sizes.h"
+
 namespace linnet {
 namespace {
 
 LoadedModel WithVocabulary(const Architecture& architecture, Dim vocab) {
-  Sizes sizes{{"layers", 2}, {"width", 64}, {"vocab", vocab}};
-  if (architecture.name != "rwkv4") sizes["head_size"] = 32;
-  return NewModel(architecture, architecture.complete_sizes(sizes), /*seed=*/1);
+  const Sizes sizes{{"layers", 2}, {"width", 64}, {"vocab", vocab}, {"head_size", 32}};
+  return NewModel(architecture, SmallSizes(architecture, sizes), /*seed=*/1);
 }
 
 /// A larger vocabulary makes a token dearer by the rows that the head gains, and by nothing else: embeddings

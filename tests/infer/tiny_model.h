@@ -3,13 +3,13 @@
 #pragma once
 
 #include "nn/model.h"
+#include "small_sizes.h"
 
 namespace linnet {
 
 inline LoadedModel TinyModel(const Architecture& architecture) {
-  Sizes sizes{{"layers", 2}, {"width", 32}, {"vocab", 256}};
-  if (architecture.name != "rwkv4") sizes["head_size"] = 16;  // which has no heads
-  LoadedModel model = NewModel(architecture, architecture.complete_sizes(sizes), /*seed=*/1);
+  const Sizes sizes{{"layers", 2}, {"width", 32}, {"vocab", 256}, {"head_size", 16}};
+  LoadedModel model = NewModel(architecture, SmallSizes(architecture, sizes), /*seed=*/1);
   Random random(2);
   for (const Parameter& parameter : model.params->parameters()) {
     if (parameter.role != Role::kMatrix) continue;

@@ -9,34 +9,25 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <set>
 
 #include "formats/safetensors.h"
 #include "nn/model.h"
 #include "ops/ops.h"
+#include "small_sizes.h"
 
 namespace linnet {
 namespace {
 
 /// Sizes small enough for numeric gradients and odd enough to leave tails everywhere.
-Sizes SmallSizes(const Architecture& architecture, const Sizes& particular) {
+Sizes OddSizes(const Architecture& architecture, const Sizes& particular) {
   Sizes sizes = particular;
-  sizes.merge(Sizes{{"layers", 3}, {"width", 40}, {"ffn", 72}, {"vocab", 37}});
-  const std::set<std::string> cells = {"rnn", "gru", "lstm"},
-                              without_heads = {"rwkv4", "aft-simple", "aft-full",  "aft-local",
-                                               "qrnn",  "sru",        "gilr-lstm", "minimal-rnn",
-                                               "lru",   "s4d",        "s5"};
-  if (cells.contains(architecture.name)) {
-    sizes.erase("ffn");
-  } else if (!without_heads.contains(architecture.name)) {
-    sizes["head_size"] = 20;
-  }
-  return architecture.complete_sizes(sizes);
+  sizes.merge(Sizes{{"layers", 3}, {"width", 40}, {"ffn", 72}, {"vocab", 37}, {"head_size", 20}});
+  return SmallSizes(architecture, sizes);
 }
 
 /// A model in which no parameter is at a value, such as zero, that hides others from the loss.
 LoadedModel WarmModel(const Architecture& architecture, const Sizes& particular, MatrixType matrices) {
-  LoadedModel fresh = NewModel(architecture, SmallSizes(architecture, particular), 1, MatrixType::kF32);
+  LoadedModel fresh = NewModel(architecture, OddSizes(architecture, particular), 1, MatrixType::kF32);
   std::vector<NamedTensor> tensors;
   for (const Parameter& p : fresh.params->parameters()) {
     const Tensor t = p.tensor.Clone();
@@ -314,11 +305,7 @@ std::vector<Law> AllLaws() {
     laws.push_back({&a, MatrixType::kF32, particular, name + "_f32"});
     laws.push_back({&a, MatrixType::kBf16, particular, name + "_bf16"});
   };
-  for (const Architecture& a : Architectures()) {
-    std::string name = a.name;
-    std::ranges::replace(name, '-', '_');
-    add(a, {}, name);
-  }
+  for (const Architecture& a : Architectures()) add(a, {}, NameOf(a));
   // Decays of whole heads, with and without a gate.
   for (Dim revision : {0, 1}) {
     add(FindArchitecture("rwkv5"), {{"revision", revision}}, "rwkv5_" + std::to_string(revision));

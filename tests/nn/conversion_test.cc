@@ -9,6 +9,7 @@
 #include "formats/refusal.h"
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
+#include "small_sizes.h"
 
 namespace linnet {
 namespace {
@@ -92,9 +93,8 @@ class ConversionTest : public testing::Test {
   /// f32.safetensors: a model of two layers with `more` tensors.
   void WriteModel(const std::string& name, std::vector<NamedTensor> more = {}) const {
     const Architecture& architecture = FindArchitecture(name);
-    Sizes sizes = {{"layers", 2}, {"width", 64}, {"vocab", 256}};
-    if (name != "rwkv4") sizes["head_size"] = 16;
-    const LoadedModel model = NewModel(architecture, architecture.complete_sizes(sizes), 1);
+    const Sizes sizes{{"layers", 2}, {"width", 64}, {"vocab", 256}, {"head_size", 16}};
+    const LoadedModel model = NewModel(architecture, SmallSizes(architecture, sizes), 1);
     Random random(2);
     for (const Parameter& p : model.params->parameters()) {
       for (Dim i = 0; i < p.tensor.size(); ++i) {

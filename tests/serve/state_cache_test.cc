@@ -92,7 +92,7 @@ std::vector<const Architecture*> All() {
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(All, CacheOfEach, testing::ValuesIn(All()),
-                         [](const auto& info) { return info.param->name; });
+                         [](const auto& info) { return NameOf(*info.param); });
 
 TEST(EngineCache, NoClientSeesWhatAnotherHasRead) {
   const LoadedModel model = TinyModel();

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "ops/ops.h"
+#include "small_sizes.h"
 #include "train/step.h"
 
 namespace linnet {
@@ -31,9 +32,8 @@ void Warm(const Parameter& p, uint64_t stream) {
 }
 
 TrainableModel WarmModel(const Architecture& architecture, MatrixType matrices) {
-  Sizes sizes{{"layers", 2}, {"width", 40}, {"ffn", 72}, {"vocab", kVocab}};
-  if (architecture.name != "rwkv4") sizes["head_size"] = 20;
-  TrainableModel model = NewTrainable(architecture, architecture.complete_sizes(sizes), 1, matrices);
+  const Sizes sizes{{"layers", 2}, {"width", 40}, {"ffn", 72}, {"vocab", kVocab}, {"head_size", 20}};
+  TrainableModel model = NewTrainable(architecture, SmallSizes(architecture, sizes), 1, matrices);
   for (size_t i = 0; i < model.parameters().size(); ++i) Warm(model.parameters()[i], i);
   return model;
 }
@@ -244,7 +244,7 @@ std::vector<const Architecture*> All() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Chunks, EveryArchitecture, testing::ValuesIn(All()),
-                         [](const auto& info) { return info.param->name; });
+                         [](const auto& info) { return NameOf(*info.param); });
 
 TEST(Chunks, AStepInChunksIsAStepOfWholeSamples) {
   const std::vector<Samples> batches{RaggedSamples({37, 20}), RaggedSamples({12, 45})};
