@@ -24,4 +24,11 @@ inline std::string NameOf(const Architecture& architecture) {
   return name;
 }
 
+/// Whether the cut of a text into pieces changes no bit. The averages of AFT with biases of positions take
+/// the largest key of those seen so far out of their exponents, and which that is depends on the cut: they
+/// are equal up to rounding.
+inline bool IsTheSameHoweverCut(const Architecture& architecture) {
+  return architecture.name != "aft-full" && architecture.name != "aft-local";
+}
+
 }  // namespace linnet

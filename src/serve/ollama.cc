@@ -177,7 +177,7 @@ std::vector<HttpRoute> OllamaRoutes(const Served& served) {
                                                          {"/api/embed", AnswerOllamaEmbed},
                                                          {"/api/embeddings", AnswerOllamaEmbed}};
   for (const auto& [path, answer] : kAnswers) {
-    add("POST", path, [&served, answer](const HttpRequest& request, const Reply& reply) {
+    add("POST", path, [&served, answer = answer](const HttpRequest& request, const Reply& reply) {
       answer(served, request, reply);
     });
   }

@@ -158,7 +158,7 @@ TEST_F(ChatRequestTest, RefusesByName) {
       {R"("lora": "x")", "lora"},
   };
   for (const auto& [fields, param] : cases) {
-    EXPECT_TRUE(Refuses(400, param, [&] { ReadWith(fields); })) << fields;
+    EXPECT_TRUE(Refuses(400, param, [&, text = fields] { ReadWith(text); })) << fields;
   }
   EXPECT_TRUE(Refuses(404, "model", [&] { ReadWith(R"("model": "gpt")"); }));
   EXPECT_NO_THROW(ReadWith(R"("temperature": null, "unheard_of": 5, "user": "u")"));
@@ -176,8 +176,9 @@ TEST_F(ChatRequestTest, RefusesMessagesByTheirPlace) {
       {R"([{"role": "user", "content": [{"type": "image_url"}]}])", "messages[0].content[0].type"},
   };
   for (const auto& [messages, param] : cases) {
-    EXPECT_TRUE(Refuses(400, param, [&] { Read(std::string(R"({"messages": )") + messages + "}"); }))
-        << messages;
+    EXPECT_TRUE(Refuses(400, param, [&, text = messages] {
+      Read(std::string(R"({"messages": )") + text + "}");
+    })) << messages;
   }
   EXPECT_TRUE(Refuses(400, "messages", [&] { Read("{}"); }));
   EXPECT_TRUE(Refuses(400, "", [&] { Read("{"); }));

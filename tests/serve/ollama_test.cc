@@ -236,7 +236,7 @@ TEST_F(OllamaTest, TokenizerForClients) {
   EXPECT_EQ(Post("/v1/tokenize", {{"prompt", "ab"}, {"add_special_tokens", true}})["tokens"],
             Json({0, 97, 98}));
   const Json info = Get("/tokenizer_info");
-  EXPECT_EQ(Post("/tokenize", {{"prompt", info["eos_token"]}})["tokens"], Json({0}));
+  EXPECT_EQ(Post("/tokenize", {{"prompt", info["eos_token"]}})["tokens"], Json::array({0}));
   EXPECT_EQ(Post("/detokenize", {{"tokens", {97, 98}}})["prompt"], "ab");
   EXPECT_EQ(Post("/detokenize", {{"tokens", {300}}}, 400)["error"]["param"], "tokens");
   EXPECT_EQ(Post("/tokenize", {{"prompt", 1}}, 400)["error"]["param"], "prompt");
