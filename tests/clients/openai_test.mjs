@@ -119,12 +119,14 @@ test('embeddings, as base64 and as numbers', async () => {
   assert.ok(Math.abs(Math.hypot(...b) - 1) < 1e-5);
 });
 
+// Nothing ends it before it is long: chats end at their template's stop texts.
+const endless = { model, prompt: 'Question: ', max_tokens: 60000, ignore_eos: true };
+
 test('an abort ends the work', async () => {
-  const stream = await chat({ stream: true, max_tokens: 60000, stop: undefined, ignore_eos: true, messages: question });
+  const stream = await client.completions.create({ ...endless, stream: true });
   for await (const _ of stream) break;  // which aborts it
   const controller = new AbortController();
-  const asked = client.chat.completions.create(
-    { model, messages: question, max_tokens: 60000, ignore_eos: true }, { signal: controller.signal });
+  const asked = client.completions.create(endless, { signal: controller.signal });
   setTimeout(() => controller.abort(), 200);
   await assert.rejects(asked, OpenAI.APIUserAbortError);
   await until(async () => (await server.figure('jobs_total{result="cancelled"}')) === 2, 'both are cancelled');
@@ -160,11 +162,10 @@ test('keys', async () => {
 test('a full queue is a RateLimitError with Retry-After', async () => {
   const small = await startLinnet('--slots', '1', '--queue', '0');
   const its = new OpenAI({ baseURL: small.url + '/v1', apiKey: 'none', maxRetries: 0 });
-  const long = { model, messages: question, max_tokens: 60000, ignore_eos: true, stream: true };
-  const stream = await its.chat.completions.create(long);
+  const stream = await its.completions.create({ ...endless, stream: true });
   const iterator = stream[Symbol.asyncIterator]();
   await iterator.next();
-  await assert.rejects(its.chat.completions.create({ ...long, stream: false }),
+  await assert.rejects(its.completions.create(endless),
     (error) => error instanceof OpenAI.RateLimitError && Number(error.headers.get('retry-after')) > 0);
   stream.controller.abort();
   assert.equal(await small.stop(), 0);
