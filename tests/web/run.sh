@@ -19,10 +19,13 @@ command -v node >/dev/null || skip "there is no node (Debian's package nodejs)"
 LINNET_CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
   skip "there is no chromium (Debian's package of that name)"
 export LINNET_CHROMIUM
-if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
-  npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 >"$build/web/npm.log" 2>&1 ||
-    skip "npm cannot have the packages: $(head -n 1 "$build/web/npm.log")"
-fi
+# The page's own packages are there unless somebody removed them after the build.
+for folder in . ../../web; do
+  if [[ ! $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]]; then
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --fetch-retries=1 >"$build/web/npm.log" 2>&1 ||
+      skip "npm cannot have the packages: $(head -n 1 "$build/web/npm.log")"
+  fi
+done
 
 node_modules/.bin/tsc -p ../../web
 node --test ./*.test.mjs
