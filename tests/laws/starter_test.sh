@@ -65,12 +65,12 @@ recipes/starter/run --steps 3 --model "$work/try.safetensors" >"$work/output" ||
 [[ $(cksum <docs/starter.md) == "$card" ]] || fail "a trial was written into the card"
 grep -q 'train .*--steps 3 .*--seed 1' "$CALLS" || fail "trained otherwise: $(cat "$CALLS")"
 grep -q 'convert .*q8_0' "$CALLS" || fail "not converted: $(cat "$CALLS")"
-for text in '5,612,345' '83 of 100' '0.877' '300 on questions, 100 on answers' '1.000 bits per byte'; do
+for text in '5,612,345' '83 of 100' '0.877' '300 on questions, 200 on answers' '1.000 bits per byte'; do
   grep -qF "$text" "$work/output" || fail "no '$text' in: $(cat "$work/output")"
 done
 if recipes/starter/run >/dev/null 2>&1; then fail "a second run into the same folder was accepted"; fi
 recipes/starter/run --resume >/dev/null || fail "--resume ended with $?"
-(($(grep -c 'train --resume' "$CALLS") == 4)) || fail "not resumed: $(cat "$CALLS")"
+(($(grep -c 'train --resume' "$CALLS") == 5)) || fail "not resumed: $(cat "$CALLS")"
 grep -q 'train --init .*words/model.safetensors' "$CALLS" || fail "the answers do not go on from the questions: $(cat "$CALLS")"
 grep -qF '**83 of 100**' docs/starter.md || fail "the card lacks the score"
 ! grep -qF 'Not measured yet' docs/starter.md || fail "the card keeps its old figures"
