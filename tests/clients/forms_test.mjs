@@ -28,8 +28,10 @@ const schema = {
   required: ['name', 'parts', 'age'],
   additionalProperties: false,
 };
+// Calls that end: a small model that may add properties of any length says them until its tokens are used up.
+const nothing = { type: 'object', properties: {}, additionalProperties: false };
 const tools = [
-  { type: 'function', function: { name: 'now', parameters: { type: 'object', properties: {} } } },
+  { type: 'function', function: { name: 'now', parameters: nothing } },
   {
     type: 'function',
     function: {
