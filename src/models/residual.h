@@ -3,6 +3,7 @@
 // embedding, before its norm, and after each of the two additions of a block.
 #pragma once
 
+#include "nn/breaks.h"
 #include "ops/dropout.h"
 #include "ops/ops.h"
 
@@ -13,9 +14,11 @@ enum class Branch { kTimeMix, kChannelMix };
 
 inline constexpr int kEmbeddingSite = 0;
 
-/// x + y, where y is what a branch of block `layer` gave.
+/// x + y, where y is what a branch of block `layer` gave; a break follows.
 inline Tensor AddBranch(const Tensor& x, const Tensor& y, int layer, Branch branch) {
-  return ops::Dropout(ops::Add(x, y), 1 + 2 * layer + static_cast<int>(branch));
+  const Tensor sum = ops::Dropout(ops::Add(x, y), 1 + 2 * layer + static_cast<int>(branch));
+  Breaks::Offer();
+  return sum;
 }
 
 }  // namespace linnet::models

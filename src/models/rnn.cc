@@ -82,6 +82,7 @@ class RecurrentNetwork : public Model {
         return std::vector<Tensor>{layer(in[0], batch, state)};
       };
       x = ops::Dropout((batch.recompute ? Recompute({x}, layer) : layer({x}))[0], 1 + static_cast<int>(i));
+      Breaks::Offer();
     }
     return ops::Rows(x, batch.wanted);
   }

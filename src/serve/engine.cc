@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -11,6 +12,7 @@
 
 #include "serve/active_job.h"
 #include "serve/job_queue.h"
+#include "serve/sliced_work.h"
 #include "serve/state_cache.h"
 #include "serve/step_plan.h"
 
@@ -72,6 +74,10 @@ struct Engine::Impl {
   void Load(std::unique_ptr<ActiveJob> job, const ActiveJob::Beginning& beginning);
   void TakeArrived();
   void Step();
+  /// Has some rows of prompts be read in the passes of this step, or begins a pass in slices. Returns how
+  /// many of the former there are.
+  int AddReaders(int writing, std::map<const Adapters*, Pass>& passes);
+  void GoOnInSlices(double seconds);
   /// Ends the jobs that are over.
   void Retire();
   void End(std::unique_ptr<ActiveJob> job);
@@ -89,6 +95,13 @@ struct Engine::Impl {
     ActiveJob::Beginning beginning;
     StateCache::Place place;  // null if it could not be read
   };
+  /// A piece of a prompt that is read over several steps.
+  struct InSlices {
+    ActiveJob* job = nullptr;  // null: there is none
+    int rows = 0;
+    Pass pass;
+    SlicedWork work;
+  };
 
   const LoadedModel& model;
   const Tokenizer& tokenizer;
@@ -102,6 +115,7 @@ struct Engine::Impl {
   std::unordered_map<JobId, Loaded> loaded;  // of jobs that wait for a slot
   Pace pace;
   ReadingTurns turns;
+  InSlices slices;
   int64_t ended_tokens = 0;
 
   mutable std::mutex mutex;  // of what follows
@@ -168,7 +182,12 @@ void Engine::Impl::EndCancelled() {
         --loading_jobs;
       }
       for (const auto& job : running) {
-        if (job->id() == id) job->Interrupt();
+        if (job->id() != id) continue;
+        if (slices.job == job.get()) {
+          slices.work.Finish();  // it has the slot
+          slices.job = nullptr;
+        }
+        job->Interrupt();
       }
     }
   }
@@ -199,8 +218,9 @@ void Engine::Impl::MakeRoom() {
   const auto has = counts.find(*next);
   const auto most = std::ranges::max_element(counts, {}, [](const auto& count) { return count.second; });
   if (most->second <= (has == counts.end() ? 0 : has->second) + 1) return;
-  const auto last = std::find_if(running.rbegin(), running.rend(),
-                                 [&](const auto& job) { return job->client() == most->first; });
+  const auto last = std::find_if(running.rbegin(), running.rend(), [&](const auto& job) {
+    return job->client() == most->first && job.get() != slices.job;
+  });
   free_slots.push_back((*last)->slot());
   (*last)->Pause();
   queue.PutBack(std::move(*last));
@@ -280,27 +300,56 @@ void Engine::Impl::Step() {
   if (running.empty()) return;
   const auto start = Clock::now();
   std::map<const Adapters*, Pass> passes;
-  std::vector<ActiveJob*> readers;
-  int writing = 0, reading = 0;
+  int writing = 0;
   for (const auto& job : running) {
-    if (job->reads_prompt()) {
-      readers.push_back(job.get());
-    } else {
-      writing += job->writes();
-      passes[job->adapters()].Append(*job, job->RowsFor(kPrefillRows));
-    }
+    if (job->reads_prompt()) continue;
+    writing += job->writes();
+    passes[job->adapters()].Append(*job, job->RowsFor(kPrefillRows));
   }
-  const int room = readers.empty() ? 0 : writing > 0 ? pace.Rows(writing, options.rows) : 2 * kPrefillRows;
-  if (room > 0) {
-    for (const auto& [job, rows] : turns.Share(readers, room)) {
-      passes[job->adapters()].Append(*job, rows);
-      reading += rows;
-    }
+  if (writing == 0) GoOnInSlices(std::numeric_limits<double>::infinity());
+  const int reading = AddReaders(writing, passes);
+  for (auto& [adapters, pass] : passes) {
+    pass.Compute(model, state, adapters);
+    pass.Advance();
   }
-  for (auto& [adapters, pass] : passes) pass.Run(model, state, adapters);
   if (writing > 0) pace.Note(writing, reading, std::chrono::duration<double>(Clock::now() - start).count());
+  GoOnInSlices(pace.Slice(writing));
   std::lock_guard lock(mutex);
   ++figures.steps;
+}
+
+int Engine::Impl::AddReaders(int writing, std::map<const Adapters*, Pass>& passes) {
+  std::vector<ActiveJob*> readers;
+  for (const auto& job : running) {
+    if (job->reads_prompt()) readers.push_back(job.get());
+  }
+  if (readers.empty() || slices.job != nullptr) return 0;
+  const Pace::Room room = writing > 0 ? pace.RoomBeside(writing, options.rows) : Pace::Room{2 * kPrefillRows};
+  if (room.rows == 0) return 0;
+  const std::vector<ReadingTurns::Piece> pieces = turns.Share(readers, room.rows);
+  if (room.in_slices) {
+    slices.job = pieces.front().job;
+    slices.rows = pieces.front().rows;
+    slices.pass = {};
+    slices.pass.Append(*slices.job, slices.rows);
+    slices.work.Begin([this] { slices.pass.Compute(model, state, slices.job->adapters()); });
+    return 0;
+  }
+  int reading = 0;
+  for (const auto& [job, rows] : pieces) {
+    passes[job->adapters()].Append(*job, rows);
+    reading += rows;
+  }
+  return reading;
+}
+
+void Engine::Impl::GoOnInSlices(double seconds) {
+  if (slices.job == nullptr) return;
+  slices.work.Continue(seconds);
+  if (slices.work.busy()) return;
+  pace.NoteSlices(slices.rows, slices.work.longest_part_s());
+  slices.job = nullptr;
+  slices.pass.Advance();
 }
 
 void Engine::Impl::CountWork() {

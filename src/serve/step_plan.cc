@@ -29,27 +29,28 @@ void Pass::Append(ActiveJob& job, int rows) {
   members_.push_back(member);
 }
 
-void Pass::Run(const LoadedModel& model, const State& state, const Adapters* adapters) {
-  Tensor hidden, logits;
+void Pass::Compute(const LoadedModel& model, const State& state, const Adapters* adapters) noexcept {
   try {
     const AdaptersInForce in_force(adapters);
     if (batch_.wanted.empty()) batch_.wanted = {0};  // none would mean all
-    hidden = model.model->Hidden(batch_, state);
+    hidden_ = model.model->Hidden(batch_, state);
     const bool all = logits_rows_.size() == batch_.wanted.size();
     if (!logits_rows_.empty())
-      logits = ops::Linear(all ? hidden : ops::Rows(hidden, logits_rows_), model.model->head());
+      logits_ = ops::Linear(all ? hidden_ : ops::Rows(hidden_, logits_rows_), model.model->head());
   } catch (const std::exception& error) {
-    for (const Member& member : members_) member.job->Fail(error.what());
-    return;
+    failure_ = *error.what() == '\0' ? "unknown" : error.what();
   }
-  Advance(hidden, logits);
 }
 
-void Pass::Advance(const Tensor& hidden, const Tensor& logits) const {
-  const float *next_hidden = hidden.data(), *next_logits = logits ? logits.data() : nullptr;
-  const Dim vocab = logits ? logits.dim(1) : 0;
+void Pass::Advance() {
+  if (!failure_.empty()) {
+    for (const Member& member : members_) member.job->Fail(failure_);
+    return;
+  }
+  const float *next_hidden = hidden_.data(), *next_logits = logits_ ? logits_.data() : nullptr;
+  const Dim vocab = logits_ ? logits_.dim(1) : 0;
   for (const Member& member : members_) {
-    const auto own_hidden = TakeRows(next_hidden, member.hidden + member.logits, hidden.dim(1));
+    const auto own_hidden = TakeRows(next_hidden, member.hidden + member.logits, hidden_.dim(1));
     const auto own_logits = TakeRows(next_logits, member.logits, vocab);
     Guard(*member.job, [&] { member.job->Advance(member.rows, own_hidden, own_logits); });
   }
@@ -74,16 +75,25 @@ double Pace::Usual(int writing) const {
   return above == usual_s_.begin() ? 0 : std::prev(above)->second.value();
 }
 
-int Pace::Rows(int writing, int most) {
-  constexpr int kStepsBetween = 32;  // two steps without, so that their time stays known
-  constexpr double kMore = 0.8;      // of the usual time; what is left to 1 is for noise
-  const double usual = Usual(writing);
-  if (usual == 0 || steps_since_usual_ >= kStepsBetween) return 0;
-  if (row_s_.value() == 0) return std::min(most, kCutRows);
+double Pace::Slice(int writing) const {
+  constexpr double kMore = 0.8;  // of the usual time; what is left to 1 is for noise
+  return kMore * Usual(writing);
+}
+
+Pace::Room Pace::RoomBeside(int writing, int most) {
+  constexpr int kStepsBetween = 32;   // two steps without, so that their time stays known
+  constexpr int kPassesBetween = 64;  // two tries whether the fewest rows fit into a step by now
+  const double slice = Slice(writing);
+  if (slice == 0 || steps_since_usual_ >= kStepsBetween) return {};
+  const Room fewest{std::min(most, kCutRows)};
+  if (row_s_.value() == 0) return fewest;
   // What a row takes depends on how many there are, hence no jumps.
-  const double rows = std::min<double>(kMore * usual / row_s_.value(), std::max(kCutRows, 2 * last_rows_));
-  saved_rows_ = std::min(saved_rows_ + rows, std::max<double>(rows, kCutRows));
-  return saved_rows_ < kCutRows ? 0 : std::min(most, static_cast<int>(saved_rows_));
+  const double rows = std::min<double>(slice / row_s_.value(), std::max(kCutRows, 2 * last_rows_));
+  if (rows >= kCutRows) return {std::min(most, static_cast<int>(rows))};
+  if (passes_in_slices_ >= kPassesBetween) return fewest;
+  if (part_row_s_.value() == 0) return {fewest.rows, true};
+  const double fit = std::clamp<double>(slice / part_row_s_.value(), kCutRows, 2 * kPrefillRows);
+  return {std::min(most, static_cast<int>(fit)), true};
 }
 
 void Pace::Note(int writing, int rows, double seconds) {
@@ -93,10 +103,15 @@ void Pace::Note(int writing, int rows, double seconds) {
     return;
   }
   ++steps_since_usual_;
+  passes_in_slices_ = 0;
   last_rows_ = rows;
-  saved_rows_ -= rows;
   const double more = std::max(seconds - Usual(writing), 0.02 * seconds);
   row_s_.Add(more / rows);
+}
+
+void Pace::NoteSlices(int rows, double longest_part_s) {
+  ++passes_in_slices_;
+  part_row_s_.Add(longest_part_s / rows);
 }
 
 std::vector<ReadingTurns::Piece> ReadingTurns::Share(const std::vector<ActiveJob*>& readers, int room) {

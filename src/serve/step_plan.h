@@ -18,9 +18,11 @@ namespace linnet {
 class Pass {
  public:
   void Append(ActiveJob& job, int rows);
-  /// Reads the rows and has the jobs advance. A job that fails ends with an error; if the pass itself fails,
-  /// all of them do: some of their states are those of before it, some are not.
-  void Run(const LoadedModel& model, const State& state, const Adapters* adapters);
+  /// Reads the rows; on any thread.
+  void Compute(const LoadedModel& model, const State& state, const Adapters* adapters) noexcept;
+  /// Has the jobs advance. A job that fails ends with an error; if the pass itself failed, all of them do:
+  /// some of their states are those of before it, some are not.
+  void Advance();
 
  private:
   struct Member {
@@ -28,11 +30,12 @@ class Pass {
     int rows;
     Dim hidden = 0, logits = 0;  // rows that it gets of each
   };
-  void Advance(const Tensor& hidden, const Tensor& logits) const;
 
   Batch batch_;
   std::vector<Member> members_;
   std::vector<int> logits_rows_;  // of the wanted ones
+  Tensor hidden_, logits_;
+  std::string failure_;  // "": none
 };
 
 /// Calls `body`; the job fails with what it throws.
@@ -59,15 +62,26 @@ class RecentMedian {
   double median_ = 0;
 };
 
-/// How many rows of prompts a step may read beside the texts that it writes: so many that it takes about
-/// twice as long as a step without, which it learns from the steps that were. Where the fewest rows that can
-/// be cut off take longer, it saves up for them over several steps.
+/// How many rows of prompts a step may read beside the texts that it writes: so many that it takes less than
+/// twice as long as a step without, which it learns from the steps that were.
+///
+/// Rows that share a pass with the texts cost least, as weights are read once for all. But in a small model
+/// the fewest rows that can be cut off may take far longer than a token. These are read in a pass of their
+/// own, between two breaks of which a step fits.
 class Pace {
  public:
-  /// At most `most`. 0: none in this step.
-  int Rows(int writing, int most);
-  /// A step that wrote and read so much took so long.
+  struct Room {
+    int rows = 0;            // 0: none in this step
+    bool in_slices = false;  // in a pass of their own, of which each step does a slice
+  };
+  /// At most `most` rows.
+  Room RoomBeside(int writing, int most);
+  /// Seconds of a slice.
+  double Slice(int writing) const;
+  /// A step that wrote and read so much in one pass took so long.
   void Note(int writing, int rows, double seconds);
+  /// Of a pass in slices that read so many rows the longest part took so long.
+  void NoteSlices(int rows, double longest_part_s);
 
  private:
   /// What a step without takes; 0 if that is not known.
@@ -75,8 +89,8 @@ class Pace {
 
   std::map<int, RecentMedian> usual_s_;  // by the number of texts written
   RecentMedian row_s_;                   // of a row more
-  double saved_rows_ = 0;
-  int last_rows_ = 0, steps_since_usual_ = 0;
+  RecentMedian part_row_s_;              // of a row in the longest part of a pass in slices
+  int last_rows_ = 0, steps_since_usual_ = 0, passes_in_slices_ = 0;
 };
 
 /// Shares room for rows of prompts among clients: one after another is the first to be served, and each gets

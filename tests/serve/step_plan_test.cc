@@ -14,7 +14,8 @@ TEST(Pace, AStepWithPromptsTakesAboutTwiceAsLong) {
     int longest = 0, without = 0;
     double rows_read = 0;
     for (int step = 0; step < 200; ++step) {
-      const int rows = pace.Rows(writing, kPrefillRows);
+      const auto [rows, in_slices] = pace.RoomBeside(writing, kPrefillRows);
+      EXPECT_FALSE(in_slices);
       pace.Note(writing, rows, 2e-3 + 1e-4 * writing + 5e-5 * rows);
       longest = std::max(longest, rows);
       without += rows == 0;
@@ -29,38 +30,42 @@ TEST(Pace, AStepWithPromptsTakesAboutTwiceAsLong) {
 
 TEST(Pace, RowsStayWithinTheirLimits) {
   Pace pace;
-  EXPECT_EQ(pace.Rows(4, 100), 0);  // what a step takes is not known yet
+  EXPECT_EQ(pace.RoomBeside(4, 100).rows, 0);  // what a step takes is not known yet
   pace.Note(4, 0, 1.0);
-  EXPECT_EQ(pace.Rows(4, 100), kCutRows);
+  EXPECT_EQ(pace.RoomBeside(4, 100).rows, kCutRows);
   pace.Note(4, kCutRows, 1.0);  // as if rows cost nothing
   int rows = 0;
   for (int i = 0; i < 20; ++i) {
-    rows = pace.Rows(4, 100);
+    rows = pace.RoomBeside(4, 100).rows;
     pace.Note(4, rows, 1.0);
   }
   EXPECT_EQ(rows, 100);
-  for (int i = 0; i < 30; ++i) {
-    rows = pace.Rows(4, 100);
-    if (rows > 0) pace.Note(4, rows, 50.0);
-  }
-  EXPECT_LE(rows, kCutRows);
 }
 
-// The fewest rows that can be cut off take eight times as long as a token here.
-TEST(Pace, WhereAPieceTakesLongThereAreStepsWithoutBetweenTwo) {
+// The fewest rows that can be cut off take eight times as long as a token here, a pass of them 64 parts.
+TEST(Pace, WhereAPieceTakesLongItIsReadInSlices) {
   Pace pace;
-  double seconds = 0;
-  int pieces = 0;
-  for (int step = 0; step < 1000; ++step) {
-    const int rows = pace.Rows(1, kPrefillRows);
-    EXPECT_TRUE(rows == 0 || rows == kCutRows) << rows;
-    pieces += rows > 0;
-    const double took = 1e-3 + 5e-4 * rows;
-    pace.Note(1, rows, took);
-    seconds += took;
+  pace.Note(1, 0, 1e-3);
+  EXPECT_FALSE(pace.RoomBeside(1, kPrefillRows).in_slices);  // nobody knows yet
+  pace.Note(1, kCutRows, 1e-3 + 5e-4 * kCutRows);
+  int together = 0, most = 0;
+  for (int pass = 0; pass < 1000; ++pass) {
+    pace.Note(1, 0, 1e-3);
+    const auto [rows, in_slices] = pace.RoomBeside(1, kPrefillRows);
+    ASSERT_GE(rows, kCutRows);
+    if (in_slices) {
+      pace.NoteSlices(rows, rows * 5e-4 / 64);
+      most = std::max(most, rows);
+    } else {
+      pace.Note(1, rows, 1e-3 + 5e-4 * rows);
+      ++together;
+    }
   }
-  EXPECT_LE(seconds, 2.0);
-  EXPECT_GE(pieces, 80);
+  EXPECT_LE(pace.Slice(1), 1e-3);
+  EXPECT_LE(most * 5e-4 / 64, pace.Slice(1));  // a part fits
+  EXPECT_GE(most * 5e-4 / 64, 0.8 * pace.Slice(1));
+  EXPECT_LE(together, 20);  // tries whether it has become faster
+  EXPECT_GE(together, 10);
 }
 
 class ReadingTurnsTest : public testing::Test {
