@@ -56,7 +56,7 @@ void Pass::Advance() {
   }
 }
 
-void RecentMedian::Add(double value) {
+void RecentQuantile::Add(double value) {
   if (kept_.size() < kKept) {
     kept_.push_back(value);
   } else {
@@ -64,9 +64,9 @@ void RecentMedian::Add(double value) {
     oldest_ = (oldest_ + 1) % kKept;
   }
   std::vector<double> sorted = kept_;
-  const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  median_ = *middle;
+  const auto at = sorted.begin() + static_cast<ptrdiff_t>(share_ * static_cast<double>(sorted.size()));
+  std::nth_element(sorted.begin(), at, sorted.end());
+  value_ = *at;
 }
 
 double Pace::Usual(int writing) const {
@@ -76,12 +76,12 @@ double Pace::Usual(int writing) const {
 }
 
 double Pace::Slice(int writing) const {
-  constexpr double kMore = 0.8;  // of the usual time; what is left to 1 is for noise
+  constexpr double kMore = 0.75;  // of the usual time; what is left to 1 is for noise
   return kMore * Usual(writing);
 }
 
 Pace::Room Pace::RoomBeside(int writing, int most) {
-  constexpr int kStepsBetween = 32;   // two steps without, so that their time stays known
+  constexpr int kStepsBetween = 16;   // two steps without, so that their time stays known
   constexpr int kPassesBetween = 64;  // two tries whether the fewest rows fit into a step by now
   const double slice = Slice(writing);
   if (slice == 0 || steps_since_usual_ >= kStepsBetween) return {};
@@ -98,13 +98,14 @@ Pace::Room Pace::RoomBeside(int writing, int most) {
 
 void Pace::Note(int writing, int rows, double seconds) {
   if (rows == 0) {
-    usual_s_[writing].Add(seconds);
+    usual_s_.try_emplace(writing, 0.25).first->second.Add(seconds);
     steps_since_usual_ = 0;
     return;
   }
   ++steps_since_usual_;
   passes_in_slices_ = 0;
   last_rows_ = rows;
+  if (rows < kCutRows) return;  // their time is lost in the noise of the others'
   const double more = std::max(seconds - Usual(writing), 0.02 * seconds);
   row_s_.Add(more / rows);
 }

@@ -48,18 +48,21 @@ void Guard(ActiveJob& job, const Body& body) {
   }
 }
 
-/// The median of the last values: unlike a mean it does not mind that some step was interrupted.
-class RecentMedian {
+/// A quantile of the last values: unlike a mean it does not mind that some steps were interrupted.
+class RecentQuantile {
  public:
+  /// `share` of the values are below it.
+  explicit RecentQuantile(double share = 0.5) : share_(share) {}
   void Add(double value);
   /// 0 if there is none.
-  double value() const { return median_; }
+  double value() const { return value_; }
 
  private:
   static constexpr size_t kKept = 15;
+  double share_;
   std::vector<double> kept_;
   size_t oldest_ = 0;
-  double median_ = 0;
+  double value_ = 0;
 };
 
 /// How many rows of prompts a step may read beside the texts that it writes: so many that it takes less than
@@ -87,9 +90,10 @@ class Pace {
   /// What a step without takes; 0 if that is not known.
   double Usual(int writing) const;
 
-  std::map<int, RecentMedian> usual_s_;  // by the number of texts written
-  RecentMedian row_s_;                   // of a row more
-  RecentMedian part_row_s_;              // of a row in the longest part of a pass in slices
+  /// By the number of texts written; what disturbs the machine for a while must not pass for usual.
+  std::map<int, RecentQuantile> usual_s_;
+  RecentQuantile row_s_;       // of a row more
+  RecentQuantile part_row_s_;  // of a row in the longest part of a pass in slices
   int last_rows_ = 0, steps_since_usual_ = 0, passes_in_slices_ = 0;
 };
 
