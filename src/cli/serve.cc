@@ -146,7 +146,7 @@ void RunServe(ServeOptions& options) {
   const auto store = OpenStore(options, model);
   Engine engine(model, *tokenizer, options.engine);
   served.engine = &engine;
-  Conversations conversations(*store);
+  Conversations conversations(*store, options.engine.cache_bytes / 4);
   served.conversations = &conversations;
   InsideReader inside(served);
   server.Start(Routes(served, conversations, inside, server, options.runs));
@@ -178,7 +178,8 @@ void AddLimits(CLI::App& command, ServeOptions& options) {
   add("--timeout", options.timeout_s, 1, 3600,
       "Seconds for a client to send a request's headers, or to take a piece of its answer");
   add("--drain", options.drain_s, 0, 86400, "Seconds that answers have to end when the server is stopped");
-  add("--cache-mb", options.cache_mb, int64_t{0}, int64_t{1} << 30, "Megabytes of states kept in memory");
+  add("--cache-mb", options.cache_mb, int64_t{0}, int64_t{1} << 30,
+      "Megabytes of states kept in memory, and a quarter more of conversations");
   add("--cache-dir-mb", options.cache_dir_mb, int64_t{0}, int64_t{1} << 30,
       "Megabytes of states kept on disk");
   add("--store-mb", options.store_mb, int64_t{1}, int64_t{1} << 30,
@@ -237,6 +238,12 @@ void AddServe(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--cache-dir", options->engine.cache_dir, "Keep states in this folder, too")
       ->type_name("FOLDER");
+  command
+      ->add_option(
+          "--access-log", options->server.access_log,
+          "Write a line for each request to this file, or to standard output (-): when, method, path, "
+          "status, bytes, milliseconds, tokens of prompts and answers")
+      ->type_name("FILE");
   command->add_option("--http-threads", options->server.threads, "Threads for HTTP")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();

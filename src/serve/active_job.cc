@@ -85,6 +85,13 @@ std::vector<ActiveJob::Beginning> ActiveJob::Beginnings() const {
 
 void ActiveJob::Begin(State& state, int slot, StateCache& cache, size_t tokens,
                       const std::shared_ptr<const Snapshot>& known) {
+  if (job_.shared && job_.shared->place) {
+    const std::shared_ptr<SharedPrompt> shared = std::exchange(job_.shared, nullptr);
+    prompt_scores_ = shared->scores;
+    Begin(state, slot, cache, reading_.size(), shared->place);
+    result_.cached_tokens = shared->cached_tokens;
+    return;
+  }
   state_ = &state;
   cache_ = &cache;
   slot_ = slot;
@@ -192,7 +199,15 @@ void ActiveJob::ScorePrompt(int rows, std::span<const float> logits) {
   }
 }
 
+void ActiveJob::SharePrompt(std::span<const float> logits) {
+  const std::shared_ptr<SharedPrompt> shared = std::exchange(job_.shared, nullptr);
+  shared->scores = prompt_scores_;
+  shared->cached_tokens = result_.cached_tokens;
+  shared->place = std::make_shared<const Snapshot>(Save(logits));
+}
+
 void ActiveJob::EndPrompt(std::span<const float> logits) {
+  if (job_.shared) SharePrompt(logits);
   SetPhase(Phase::kWriting);
   if (job_.prompt_logprobs && job_.on_prompt_scores) job_.on_prompt_scores(prompt_scores_);
   if (!job_.embed) return Draw(logits);

@@ -28,6 +28,8 @@ class ActiveJob {
   const std::string& client() const { return job_.client; }
   const Adapters* adapters() const { return job_.variant.lora.get(); }
   int slot() const { return slot_; }
+  /// Null if there is none, or if it has begun behind the prompt.
+  SharedPrompt* shared() const { return job_.shared.get(); }
 
   /// What the cache calls a place from which the job can begin.
   struct Beginning {
@@ -39,7 +41,8 @@ class ActiveJob {
   std::vector<Beginning> Beginnings() const;
 
   /// Takes a slot of the state and begins `tokens` into its prompt, where the text stands as in `known`; at
-  /// the beginning if that is null. State and cache must live until the job ends.
+  /// the beginning if that is null; behind the prompt if another job that shares it has read it. State and
+  /// cache must live until the job ends.
   void Begin(State& state, int slot, StateCache& cache, size_t tokens,
              const std::shared_ptr<const Snapshot>& known);
 
@@ -91,6 +94,7 @@ class ActiveJob {
   void KeepMark(std::span<const float> logits);
   void AddHidden(std::span<const float> hidden);
   void ScorePrompt(int rows, std::span<const float> logits);
+  void SharePrompt(std::span<const float> logits);
   void EndPrompt(std::span<const float> logits);
   void Draw(std::span<const float> logits);
   void Show(const TextWriter::Token& token, std::span<const float> logits);

@@ -323,6 +323,7 @@ const ThinkForm& ReadThink(const Fields& fields, const Served& served) {
 
 Job NextChoice(const Job& job) {
   Job next;
+  next.shared = job.shared;
   next.client = job.client;
   next.prompt = job.prompt;
   next.marks = job.marks;

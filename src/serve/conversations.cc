@@ -75,6 +75,12 @@ Variant VariantOf(const Served& served, const std::string& lora, const std::stri
                               lora, state));
 }
 
+/// Of a state, and of no other that is put under its id after it.
+std::string RecentKey(const StoredState& stored) {
+  return fmt::format("{}\n{}\n{}\n{}\n{}", stored.client, stored.id, stored.key, stored.created,
+                     stored.tokens);
+}
+
 void CheckSessionName(const Fields& fields, const std::string& name) {
   const bool printable =
       std::ranges::all_of(name, [](unsigned char c) { return c > ' ' && c != 127 && c != '/'; });
@@ -100,7 +106,8 @@ auto Conversations::Ask(const Call& call) {
   }
 }
 
-Conversations::Conversations(StateStore& store) : store_(store), thread_([this] { Work(); }) {}
+Conversations::Conversations(StateStore& store, int64_t recent_bytes)
+    : store_(store), recent_(recent_bytes, nullptr), thread_([this] { Work(); }) {}
 
 Conversations::~Conversations() {
   {
@@ -163,10 +170,13 @@ std::optional<StoredState> Conversations::FindSession(const std::string& client,
   });
 }
 
-Snapshot Conversations::Load(const StoredState& stored) {
-  auto snapshot = Ask([&] { return store_.Load(stored.client, stored.id); });
-  if (!snapshot) throw HttpError(404, fmt::format("the state '{}' was removed", stored.id), "", "not_found");
-  return std::move(*snapshot);
+std::shared_ptr<const Snapshot> Conversations::Load(const StoredState& stored) {
+  if (auto recent = recent_.Find(RecentKey(stored), false)) return recent;
+  auto loaded = Ask([&] { return store_.Load(stored.client, stored.id); });
+  if (!loaded) throw HttpError(404, fmt::format("the state '{}' was removed", stored.id), "", "not_found");
+  const auto snapshot = std::make_shared<const Snapshot>(std::move(*loaded));
+  recent_.Put(RecentKey(stored), snapshot);
+  return snapshot;
 }
 
 std::vector<StoredState> Conversations::List(const std::string& client, int limit) {
@@ -205,11 +215,13 @@ Json Conversations::Messages(const StoredState& stored, size_t most_turns) {
   return messages;
 }
 
-void Conversations::Put(const StoredState& stored, const Snapshot& snapshot) {
-  Ask([&] { store_.Put(stored, snapshot); });
+void Conversations::Put(const StoredState& stored, const std::shared_ptr<const Snapshot>& snapshot) {
+  Ask([&] { store_.Put(stored, *snapshot); });
+  recent_.Put(RecentKey(stored), snapshot);
 }
 
 void Conversations::Remove(const StoredState& stored) {
+  recent_.Forget(RecentKey(stored));
   Ask([&] { store_.Remove(stored.client, stored.id); });
 }
 
@@ -231,7 +243,7 @@ Turn Conversations::Begin(const std::string& client, const StoredState* from, co
                       fmt::format("is '{}' in what this goes on from, and stays so", TextOf(variant, name)));
     }
     job.variant = VariantOf(served, TextOf(variant, "lora"), TextOf(variant, "state"));
-    job.start = std::make_shared<const Snapshot>(Load(*from));
+    job.start = Load(*from);
     turn.stored.parent = from->id;
     turn.tokens_before = job.start->tokens;
     turn.key_before = from->key;
@@ -291,6 +303,7 @@ void Conversations::Keep(Turn turn, const std::string& answer, std::shared_ptr<c
     bool kept = true;
     try {
       store_.Put(stored, *place);
+      recent_.Put(RecentKey(stored), place);
     } catch (const std::exception& error) {
       fmt::print(stderr, "linnet: {} was not kept: {}\n", stored.id, error.what());
       kept = false;

@@ -2,6 +2,9 @@
 // stands, have its next turn written from there, whatever its length, and keep where that ends.
 //
 // Only the messages of its own turn are stored with a state; those before are found through its parents.
+//
+// States that were put or loaded last stay in memory: a state never changes, so the store is only asked
+// whether it is still there.
 #pragma once
 
 #include <condition_variable>
@@ -15,6 +18,7 @@
 
 #include "serve/chat_request.h"
 #include "serve/http.h"
+#include "serve/state_cache.h"
 #include "serve/state_store.h"
 
 namespace linnet {
@@ -31,8 +35,8 @@ struct Turn {
 
 class Conversations {
  public:
-  /// `store` must outlive this.
-  explicit Conversations(StateStore& store);
+  /// `store` must outlive this. At most `recent_bytes` of states stay in memory.
+  explicit Conversations(StateStore& store, int64_t recent_bytes = int64_t{128} << 20);
   /// Does what was asked for before.
   ~Conversations();
   Conversations(const Conversations&) = delete;
@@ -50,7 +54,7 @@ class Conversations {
   /// Where the session stands that a request's field `session` names; nothing if it is new. Throws HttpError
   /// 400 if that is no name for one.
   std::optional<StoredState> FindSession(const std::string& client, const Fields& fields);
-  Snapshot Load(const StoredState& stored);
+  std::shared_ptr<const Snapshot> Load(const StoredState& stored);
   std::vector<StoredState> List(const std::string& client, int limit);
   /// What the state's turn goes on from, `turns` turns before it. Throws HttpError 400 if it has not so many,
   /// 404 if one of them was removed.
@@ -58,7 +62,7 @@ class Conversations {
   /// All messages up to a state, [{"role", "content"}, ...], as far as its parents are still there, and no
   /// more than `turns` turns of them.
   Json Messages(const StoredState& stored, size_t turns = 100'000);
-  void Put(const StoredState& stored, const Snapshot& snapshot);
+  void Put(const StoredState& stored, const std::shared_ptr<const Snapshot>& snapshot);
   void Remove(const StoredState& stored);
   void SetSession(const std::string& client, const std::string& name, const std::string& id);
 
@@ -88,6 +92,7 @@ class Conversations {
   static auto Ask(const Call& call);
 
   StateStore& store_;
+  StateCache recent_;
   std::mutex mutex_;
   std::condition_variable added_;
   std::deque<std::function<void()>> work_;

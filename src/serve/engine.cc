@@ -68,11 +68,14 @@ struct Engine::Impl {
   /// Takes a slot from the client that has the most, if one that waits has far fewer.
   void MakeRoom();
   std::unique_ptr<ActiveJob> NextJob();
-  /// Begins a job, or has the place from which it begins read from disk.
+  /// Begins a job, or has it wait for its prompt to be read by another, or for the place from which it begins
+  /// to be read from disk.
   void Start(std::unique_ptr<ActiveJob> job);
   void Begin(std::unique_ptr<ActiveJob> job, size_t tokens, const StateCache::Place& known);
   void Load(std::unique_ptr<ActiveJob> job, const ActiveJob::Beginning& beginning);
   void TakeArrived();
+  /// Puts back jobs that waited for another one to read their prompt.
+  void TakeChoices();
   void Step();
   /// Has some rows of prompts be read in the passes of this step, or begins a pass in slices. Returns how
   /// many of the former there are.
@@ -112,7 +115,8 @@ struct Engine::Impl {
   std::vector<int> free_slots;
   std::vector<std::unique_ptr<ActiveJob>> running;  // in the order in which they began
   std::unordered_map<JobId, Loading> loading;
-  std::unordered_map<JobId, Loaded> loaded;  // of jobs that wait for a slot
+  std::unordered_map<JobId, Loaded> loaded;             // of jobs that wait for a slot
+  std::map<JobId, std::unique_ptr<ActiveJob>> choices;  // whose prompt another job reads
   Pace pace;
   ReadingTurns turns;
   InSlices slices;
@@ -123,7 +127,7 @@ struct Engine::Impl {
   JobQueue queue;
   std::unordered_set<JobId> live, cancelled;
   std::vector<std::pair<JobId, StateCache::Place>> arrived;  // from disk
-  int loading_jobs = 0;
+  int waiting_jobs = 0;                                      // in `loading` and `choices`
   JobId last_id = 0;
   bool draining = false, stopping = false;
   EngineFigures figures;
@@ -155,6 +159,7 @@ void Engine::Impl::Run() {
   while (Wait()) {
     EndCancelled();
     TakeArrived();
+    TakeChoices();
     Admit();
     Step();
     CountWork();
@@ -179,7 +184,11 @@ void Engine::Impl::EndCancelled() {
       if (auto job = queue.Remove(id)) waiting.push_back(std::move(job));
       if (auto node = loading.extract(id)) {
         waiting.push_back(std::move(node.mapped().job));
-        --loading_jobs;
+        --waiting_jobs;
+      }
+      if (auto node = choices.extract(id)) {
+        waiting.push_back(std::move(node.mapped()));
+        --waiting_jobs;
       }
       for (const auto& job : running) {
         if (job->id() != id) continue;
@@ -244,6 +253,16 @@ void Engine::Impl::Start(std::unique_ptr<ActiveJob> job) {
     running.push_back(std::move(job));
     return;
   }
+  if (SharedPrompt* shared = job->shared()) {
+    if (shared->place) return Begin(std::move(job), 0, nullptr);
+    if (shared->reader != nullptr && shared->reader != job.get()) {
+      const std::lock_guard lock(mutex);
+      ++waiting_jobs;
+      choices[job->id()] = std::move(job);
+      return;
+    }
+    shared->reader = job.get();
+  }
   const auto from_disk = loaded.extract(job->id());
   if (from_disk && from_disk.mapped().place)
     return Begin(std::move(job), from_disk.mapped().beginning.tokens, from_disk.mapped().place);
@@ -260,7 +279,7 @@ void Engine::Impl::Load(std::unique_ptr<ActiveJob> job, const ActiveJob::Beginni
   loading[id] = {std::move(job), beginning};
   {
     std::lock_guard lock(mutex);
-    ++loading_jobs;
+    ++waiting_jobs;
   }
   cache->Load(beginning.key, [this, id](const StateCache::Place& place) {
     {
@@ -280,8 +299,19 @@ void Engine::Impl::TakeArrived() {
     const bool usable = place && (place->logits || !beginning.needs_logits);
     loaded[id] = {beginning, usable ? place : nullptr};
     queue.PutBack(std::move(node.mapped().job));
-    --loading_jobs;
+    --waiting_jobs;
   }
+}
+
+void Engine::Impl::TakeChoices() {
+  std::lock_guard lock(mutex);
+  for (auto at = choices.rbegin(); at != choices.rend(); ++at) {  // so that the first comes to the front
+    const SharedPrompt& shared = *at->second->shared();
+    if (!shared.place && shared.reader != nullptr) continue;
+    queue.PutBack(std::move(at->second));
+    --waiting_jobs;
+  }
+  std::erase_if(choices, [](const auto& entry) { return entry.second == nullptr; });
 }
 
 void Engine::Impl::Begin(std::unique_ptr<ActiveJob> job, size_t tokens, const StateCache::Place& known) {
@@ -316,6 +346,7 @@ void Engine::Impl::Step() {
   GoOnInSlices(pace.Slice(writing));
   std::lock_guard lock(mutex);
   ++figures.steps;
+  figures.read_tokens += reading;
 }
 
 int Engine::Impl::AddReaders(int writing, std::map<const Adapters*, Pass>& passes) {
@@ -350,6 +381,8 @@ void Engine::Impl::GoOnInSlices(double seconds) {
   pace.NoteSlices(slices.rows, slices.work.longest_part_s());
   slices.job = nullptr;
   slices.pass.Advance();
+  std::lock_guard lock(mutex);
+  figures.read_tokens += slices.rows;
 }
 
 void Engine::Impl::CountWork() {
@@ -381,6 +414,7 @@ void Engine::Impl::Retire() {
 void Engine::Impl::End(std::unique_ptr<ActiveJob> job) {
   const JobResult& result = job->result();
   ended_tokens += job->tokens();
+  if (job->shared() && job->shared()->reader == job.get()) job->shared()->reader = nullptr;
   {
     std::lock_guard lock(mutex);
     figures.failed += !result.error.empty();
@@ -428,7 +462,7 @@ Engine::JobId Engine::Submit(Job job) {
   auto active = std::make_unique<ActiveJob>(id, std::move(job), impl.model, impl.tokenizer);
   {
     std::lock_guard lock(impl.mutex);
-    Check(!impl.draining, "the server is about to end and takes no more requests");
+    if (impl.draining) throw Draining("the server is about to end and takes no more requests");
     if (static_cast<int>(impl.live.size()) >= impl.options.slots + impl.options.queue) {
       ++impl.figures.refused;
       throw QueueFull{impl.RetryAfter()};
@@ -463,7 +497,7 @@ void Engine::Drain(std::chrono::seconds limit) {
 EngineFigures Engine::Figures() const {
   std::lock_guard lock(impl_->mutex);
   EngineFigures figures = impl_->figures;
-  figures.waiting = static_cast<int>(impl_->queue.size()) + impl_->loading_jobs;
+  figures.waiting = static_cast<int>(impl_->queue.size()) + impl_->waiting_jobs;
   figures.tokens_per_s = impl_->rate.PerSecond();
   figures.cache_bytes = impl_->cache->bytes();
   figures.cache_entries = impl_->cache->entries();

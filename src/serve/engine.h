@@ -23,6 +23,8 @@
 
 namespace linnet {
 
+class ActiveJob;
+
 /// A place in a prompt and what stands for all that comes before it: a hash of the text (and of the client,
 /// LoRA and initial state, which Engine adds).
 struct Mark {
@@ -55,6 +57,15 @@ struct JobResult {
   std::shared_ptr<const Snapshot> place;
 };
 
+/// What jobs with one prompt share, the choices of a request: the first of them that gets a slot reads it,
+/// the others go on from where that came to, the same to the bit. For the engine's thread.
+struct SharedPrompt {
+  const ActiveJob* reader = nullptr;      // that reads it, or has
+  std::shared_ptr<const Snapshot> place;  // after it, with logits; null until it was read
+  std::vector<ScoredToken> scores;        // of its tokens, if they are wanted
+  int64_t cached_tokens = 0;
+};
+
 struct Job {
   std::string client;  // see HttpRequest
   std::vector<int> prompt;
@@ -62,6 +73,8 @@ struct Job {
   Variant variant;
   /// Goes on from here instead of from the beginning: a stored conversation. Marks then are of what follows.
   std::shared_ptr<const Snapshot> start;
+  /// With jobs that have all of the above, and `prompt_logprobs`, in common; or null.
+  std::shared_ptr<SharedPrompt> shared;
 
   int64_t max_tokens = 256;
   SamplerOptions sampler;
@@ -93,10 +106,17 @@ struct QueueFull {
   int retry_after_s;
 };
 
+/// Why a job was not taken: the engine is being drained.
+class Draining : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Figures since the start, and of this moment.
 struct EngineFigures {
   int64_t jobs = 0, failed = 0, cancelled = 0, refused = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0, tokens = 0, steps = 0;
+  int64_t read_tokens = 0;  // of prompts: those neither known nor shared
   int waiting = 0, reading = 0, writing = 0, slots = 0;
   int64_t cache_bytes = 0, cache_entries = 0, cache_hits = 0, cache_misses = 0;
   double tokens_per_s = 0;  // over the last ten seconds
@@ -120,7 +140,7 @@ class Engine {
 
   using JobId = uint64_t;
   /// From any thread. Throws Error as Generate() for what a user got wrong, QueueFull if too many wait, and
-  /// Error after Drain().
+  /// Draining after Drain().
   JobId Submit(Job job);
   /// Ends a job, waiting or running, before the next step; nothing if it has ended. From any thread.
   void Cancel(JobId id);

@@ -2,6 +2,7 @@
 // or as a stream. Who reads and writes them is serve/server.h; tests do it without a network.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -55,6 +56,9 @@ class HttpReply {
   virtual void Begin(int status, std::string_view content_type, const HttpHeaders& headers = {}) = 0;
   virtual void Write(std::string piece) = 0;
   virtual void End() = 0;
+
+  /// For the access log: tokens that were read and written for it, more of them.
+  virtual void CountTokens(int64_t /*prompt*/, int64_t /*written*/) {}
 
   /// Bytes given to Write that the client has not taken yet.
   virtual size_t pending_bytes() const = 0;

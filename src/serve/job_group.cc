@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "serve/router.h"
+
 namespace linnet {
 namespace {
 
@@ -57,6 +59,9 @@ void JobGroup::SubmitMore() {
     } catch (const QueueFull&) {
       if (index == 0) throw;
       refused = HttpError(429, "too many requests wait already for all texts of this one", "", "queue_full");
+    } catch (const Draining&) {
+      if (index == 0) throw;
+      refused = StoppingError();
     } catch (const Error& error) {
       if (index == 0) throw;
       refused = HttpError(400, error.what());
@@ -76,6 +81,7 @@ void JobGroup::End(size_t job, const JobResult& result) {
   if (result.end == Generation::End::kInterrupted)
     return Fail(HttpError(503, "the server stopped before this was finished", "", "stopping"));
   Locked([&] {
+    reply_->CountTokens(result.prompt_tokens, static_cast<int64_t>(result.ids.size()));
     OnEnd(job, result);
     if (++ended_ < jobs_.size()) return;
     over_ = true;

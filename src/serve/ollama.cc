@@ -6,6 +6,7 @@
 
 #include "base/sha256.h"
 #include "serve/openai_json.h"
+#include "serve/router.h"
 
 namespace linnet {
 namespace {
@@ -125,6 +126,8 @@ HttpHandler Caught(HttpHandler handler) {
       HttpError error(429, "too many requests wait already; try again later");
       error.headers = {{"Retry-After", std::to_string(full.retry_after_s)}};
       SendOllamaError(*reply, error);
+    } catch (const Draining&) {
+      SendOllamaError(*reply, StoppingError());
     } catch (const Error& error) {
       SendOllamaError(*reply, HttpError(400, error.what()));
     }

@@ -188,6 +188,7 @@ void Answer(const Served& served, const Json& body, const std::string& client,
   if (Fields(body).Find("session") != nullptr) turn = served.conversations->BeginSession(body, served, chat);
   const auto answer = std::make_shared<ChatReply>(served, chat, std::move(turn), reply);
   std::vector<Job> jobs;
+  if (chat.choices > 1) chat.job.shared = std::make_shared<SharedPrompt>();
   jobs.push_back(std::move(chat.job));
   while (static_cast<int>(jobs.size()) < chat.choices) jobs.push_back(NextChoice(jobs.back()));
   answer->Start(*served.engine, std::move(jobs));

@@ -48,6 +48,7 @@ CompletionRequest ReadRequest(const Json& body, const Served& served, const std:
     job.constraint = ConstraintOf(body, *served.tokenizer);
     if (logprobs) job.top_logprobs = static_cast<int>(*logprobs);
     job.prompt_logprobs = request.echo && logprobs.has_value();
+    if (choices > 1) job.shared = std::make_shared<SharedPrompt>();
     request.jobs.push_back(std::move(job));
     for (int64_t i = 1; i < choices; ++i) request.jobs.push_back(NextChoice(request.jobs.back()));
   }

@@ -61,6 +61,12 @@ HttpError NothingAt(const std::string& path) {
 
 }  // namespace
 
+HttpError StoppingError() {
+  HttpError error(503, "this server is about to stop", "", "stopping");
+  error.headers = {{"Retry-After", "5"}};
+  return error;
+}
+
 std::string Header(const HttpRequest& request, const std::string& name) {
   const auto found = request.headers.find(name);
   return found == request.headers.end() ? "" : found->second;
@@ -188,6 +194,8 @@ void Router::Answer(const HttpRoute& route, const HttpRequest& request,
     HttpError error(429, "too many requests wait already; try again later", "", "queue_full");
     error.headers = {{"Retry-After", std::to_string(full.retry_after_s)}};
     SendError(error, *reply);
+  } catch (const Draining&) {
+    SendError(StoppingError(), *reply);
   } catch (const Error& error) {
     SendError(HttpError(400, error.what()), *reply);
   } catch (const std::exception& error) {

@@ -47,6 +47,9 @@ class Router {
   std::vector<HttpRoute> routes_;
 };
 
+/// 503: the server is about to stop; another one may be there soon.
+HttpError StoppingError();
+
 /// A header's value; "" if it is not there.
 std::string Header(const HttpRequest& request, const std::string& name);
 

@@ -111,6 +111,8 @@ struct Server::Impl {
 Server::Server(Options options, Router::Options routing)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(routing))) {
   RaiseFileLimit();
+  const std::string& log = impl_->shared.options.access_log;
+  if (!log.empty()) impl_->shared.access_log.emplace(log);
   impl_->Listen();
 }
 

@@ -34,11 +34,12 @@ class Server {
     uint32_t max_header_bytes = 32 << 10;
     uint64_t max_body_bytes = 16 << 20;
     size_t max_unread_bytes = 4 << 20;  // of a stream
+    std::string access_log = {};        // a file, or "-" (serve/access_log.h); "": none
     Milliseconds header_timeout{20'000}, idle_timeout{75'000}, body_timeout{60'000}, write_timeout{30'000};
   };
 
-  /// Binds the port. Throws Error, saying what to do, if that fails, or if other machines could reach it and
-  /// it needs no key.
+  /// Binds the port. Throws Error, saying what to do, if that fails, if other machines could reach it and it
+  /// needs no key, or if the access log cannot be written.
   Server(Options options, Router::Options routing);
   ~Server();
 

@@ -14,6 +14,7 @@ namespace linnet::server {
 namespace {
 
 constexpr size_t kSlice = 256 << 10;  // bytes that have the write timeout for themselves
+constexpr int kClientGone = 499;      // as nginx has it in its logs
 constexpr auto kLinger = std::chrono::seconds(1);
 constexpr size_t kBufferSlack = 64 << 10;  // of what may be read beyond a header
 
@@ -49,7 +50,9 @@ Reply::Reply(std::shared_ptr<Connection> connection, Form form)
 Reply::~Reply() {
   if (part_ == Part::kNothing)
     Send(500, "application/json", ErrorJson(500, "the server did not answer this request"), {});
-  if (part_ == Part::kBegun) connection_->Abort();  // what there is must not pass for the whole
+  if (part_ != Part::kBegun) return;
+  connection_->Abort();  // what there is must not pass for the whole
+  Note();
 }
 
 bool Reply::Take(Part from, Part to) {
@@ -62,6 +65,10 @@ bool Reply::Take(Part from, Part to) {
 std::string Reply::Head(int status, std::string_view content_type, const HttpHeaders& headers,
                         std::optional<size_t> length) {
   ++connection_->shared().replies[static_cast<size_t>(status / 100)];
+  {
+    const std::lock_guard lock(mutex_);
+    form_.access.status = status;
+  }
   if (connection_->shared().draining || (!length && !form_.chunks)) form_.keep_alive = false;
   has_body_ = !form_.head_only && !HasNoBody(status);
   std::string head =
@@ -84,12 +91,12 @@ void Reply::Send(int status, std::string_view content_type, std::string body, co
   if (!Take(Part::kNothing, Part::kEnded)) return;
   std::string bytes = Head(status, content_type, headers, body.size());
   if (has_body_) bytes += body;
-  connection_->Write(std::move(bytes), true, !form_.keep_alive);
+  WriteOut(std::move(bytes), true);
 }
 
 void Reply::Begin(int status, std::string_view content_type, const HttpHeaders& headers) {
   if (!Take(Part::kNothing, Part::kBegun)) return;
-  connection_->Write(Head(status, content_type, headers, std::nullopt), false, false);
+  WriteOut(Head(status, content_type, headers, std::nullopt), false);
 }
 
 void Reply::Write(std::string piece) {
@@ -97,12 +104,34 @@ void Reply::Write(std::string piece) {
   if (connection_->pending_bytes() > connection_->shared().options.max_unread_bytes)
     return connection_->Abort();
   if (form_.chunks) piece = fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
-  connection_->Write(std::move(piece), false, false);
+  WriteOut(std::move(piece), false);
 }
 
 void Reply::End() {
   if (!Take(Part::kBegun, Part::kEnded)) return;
-  connection_->Write(form_.chunks && has_body_ ? "0\r\n\r\n" : "", true, !form_.keep_alive);
+  WriteOut(form_.chunks && has_body_ ? "0\r\n\r\n" : "", true);
+}
+
+void Reply::WriteOut(std::string bytes, bool last) {
+  {
+    const std::lock_guard lock(mutex_);
+    form_.access.bytes += static_cast<int64_t>(bytes.size());
+  }
+  if (last) Note();  // before the client can know
+  connection_->Write(std::move(bytes), last, last && !form_.keep_alive);
+}
+
+void Reply::CountTokens(int64_t prompt, int64_t written) {
+  const std::lock_guard lock(mutex_);
+  form_.access.prompt_tokens += prompt;
+  form_.access.tokens += written;
+}
+
+void Reply::Note() {
+  auto& log = connection_->shared().access_log;
+  if (!log) return;
+  const std::lock_guard lock(mutex_);
+  log->Write(form_.access);
 }
 
 size_t Reply::pending_bytes() const { return connection_->pending_bytes(); }
@@ -125,8 +154,10 @@ void Reply::SetGone() {
     if (part_ == Part::kEnded) return;
     gone_ = true;
     part_ = Part::kEnded;
+    form_.access.status = kClientGone;
     on_gone.swap(on_gone_);
   }
+  Note();
   for (const auto& call : on_gone) call();
 }
 
@@ -185,7 +216,8 @@ std::shared_ptr<Reply> Connection::NewReply(bool keep_alive) {
       shared_from_this(), Reply::Form{.head_only = request_.method == "HEAD",
                                       .chunks = parser_->get().version() >= 11,
                                       .keep_alive = keep_alive && parser_->get().keep_alive(),
-                                      .common = shared_.router->CommonHeaders(request_)});
+                                      .common = shared_.router->CommonHeaders(request_),
+                                      .access = {.method = request_.method, .path = request_.path}});
   reply_ = reply;
   return reply;
 }
@@ -219,11 +251,7 @@ void Connection::OnHeader(Error error) {
   try {
     FillRequest();
     SetTarget(request_, std::string_view(parser_->get().target()));
-    if (shared_.draining && request_.path != "/health") {
-      HttpError stopping(503, "this server is about to stop", "", "stopping");
-      stopping.headers = {{"Retry-After", "5"}};
-      throw stopping;
-    }
+    if (shared_.draining && request_.path != "/health") throw StoppingError();
     if (request_.method == "OPTIONS") {
       const HttpHeaders headers = shared_.router->OptionsOf(request_.path);
       return NewReply(parser_->is_done())->Send(204, "", "", headers);

@@ -17,6 +17,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "serve/access_log.h"
 #include "serve/server.h"
 
 namespace linnet::server {
@@ -33,6 +34,7 @@ struct Shared {
   Server::Options options;
   std::optional<Router> router;
   std::optional<asio::thread_pool> handlers;
+  std::optional<AccessLog> access_log;
   std::atomic<bool> draining = false;
   std::atomic<int64_t> connections = 0, open = 0, requests = 0, running = 0, gone = 0, bytes_in = 0,
                        bytes_out = 0;
@@ -47,6 +49,7 @@ class Reply : public HttpReply {
   struct Form {
     bool head_only = false, chunks = true, keep_alive = true;
     HttpHeaders common;
+    Access access;  // what is known of it yet
   };
   Reply(std::shared_ptr<Connection> connection, Form form);
   ~Reply() override;
@@ -55,6 +58,7 @@ class Reply : public HttpReply {
   void Begin(int status, std::string_view content_type, const HttpHeaders& headers) override;
   void Write(std::string piece) override;
   void End() override;
+  void CountTokens(int64_t prompt, int64_t written) override;
   size_t pending_bytes() const override;
   void OnGone(std::function<void()> gone) override;
 
@@ -66,6 +70,9 @@ class Reply : public HttpReply {
   std::string Head(int status, std::string_view content_type, const HttpHeaders& headers,
                    std::optional<size_t> length);
   bool Take(Part from, Part to);
+  void WriteOut(std::string bytes, bool last);
+  /// In the access log, if there is one.
+  void Note();
 
   const std::shared_ptr<Connection> connection_;
   Form form_;

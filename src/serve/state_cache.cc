@@ -68,12 +68,21 @@ void StateCache::Put(const std::string& key, Place place) {
   Insert(key, std::move(place));
 }
 
+void StateCache::Forget(const std::string& key) {
+  std::lock_guard lock(mutex_);
+  Erase(key);
+}
+
+void StateCache::Erase(const std::string& key) {
+  const auto old = found_.find(key);
+  if (old == found_.end()) return;
+  bytes_ -= old->second->bytes;
+  entries_.erase(old->second);
+  found_.erase(old);
+}
+
 void StateCache::Insert(const std::string& key, Place place) {
-  if (const auto old = found_.find(key); old != found_.end()) {
-    bytes_ -= old->second->bytes;
-    entries_.erase(old->second);
-    found_.erase(old);
-  }
+  Erase(key);
   const int64_t bytes = BytesOf(key, *place);
   entries_.push_front({key, std::move(place), bytes});
   found_[key] = entries_.begin();

@@ -40,6 +40,8 @@ class StateCache {
   /// Reads a place from the folder into memory; `done` gets it, or null, on the cache's thread.
   void Load(std::string key, std::function<void(Place place)> done);
   void Put(const std::string& key, Place place);
+  /// Takes it out of memory.
+  void Forget(const std::string& key);
 
   int64_t bytes() const;
   int64_t entries() const;
@@ -56,6 +58,7 @@ class StateCache {
   };
 
   void Insert(const std::string& key, Place place);
+  void Erase(const std::string& key);
   void Run();
   Place Fetch(const std::string& key);
   void WriteOut(const std::string& key, const Snapshot& place);

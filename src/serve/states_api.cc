@@ -154,7 +154,7 @@ class StatesApi {
     const StoredState stored = conversations_.Find(client, id);
     const ScratchFile file;
     WriteSnapshot(file.path(), served_.engine->model(), served_.tokenizer->name(),
-                  conversations_.Load(stored),
+                  *conversations_.Load(stored),
                   {{"title", stored.title}, {"messages", Dump(conversations_.Messages(stored))}});
     reply.Send(200, "application/octet-stream", ReadFile(file.path()),
                {{"Content-Disposition", fmt::format("attachment; filename=\"{}.safetensors\"", stored.id)}});
@@ -173,12 +173,12 @@ class StatesApi {
     if (!stored.session.empty())
       conversations_.FindSession(request.client, Fields(Json{{"session", stored.session}}));
     std::string warning;
-    const Snapshot snapshot = Read(request.body, stored, warning);
+    const auto snapshot = std::make_shared<const Snapshot>(Read(request.body, stored, warning));
     stored.created = UnixTime();
     stored.variant = Dump({{"lora", ""}, {"state", ""}});
     stored.key = Sha256Hex(stored.id, 32);
-    stored.tokens = snapshot.tokens;
-    stored.bytes = SnapshotBytes(snapshot);
+    stored.tokens = snapshot->tokens;
+    stored.bytes = SnapshotBytes(*snapshot);
     conversations_.Put(stored, snapshot);
     Json head = HeadJson(stored);
     if (!warning.empty()) head["warning"] = warning;

@@ -91,6 +91,65 @@ TEST(EngineFeatures, ScoresAreThoseOfEval) {
   client.Wait(busy);
 }
 
+/// Jobs with one prompt and seeds of their own.
+std::vector<Job> Choices(int count, bool scores) {
+  std::vector<Job> jobs;
+  const auto shared = std::make_shared<SharedPrompt>();
+  for (int i = 0; i < count; ++i) {
+    jobs.push_back(SomeJob(100, 1, 12));
+    jobs.back().seed = 40 + static_cast<uint64_t>(i);
+    jobs.back().prompt_logprobs = scores;
+    if (scores) jobs.back().top_logprobs = 0;
+    jobs.back().shared = shared;
+  }
+  return jobs;
+}
+
+TEST(EngineFeatures, ChoicesReadTheirPromptOnceAndAreTheSameAsAlone) {
+  const LoadedModel model = TinyModel();
+  for (const bool scores : {false, true}) {
+    Engine engine(model, kBytes, {.slots = 3, .cache_bytes = 0});
+    Client client(engine);
+    std::vector<size_t> sent;
+    std::vector<double> logprobs(5);
+    std::vector<Job> jobs = Choices(5, scores);
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      if (scores)
+        jobs[i].on_prompt_scores = [&, i](const auto& of_prompt) { logprobs[i] = of_prompt.at(99).logprob; };
+      sent.push_back(client.Submit(std::move(jobs[i])));
+    }
+    for (const size_t index : sent) EXPECT_EQ(client.Wait(index).result.error, "");
+    EXPECT_EQ(engine.Figures().read_tokens, 100);
+    Client later(engine);
+    for (size_t i = 0; i < sent.size(); ++i) {
+      Job alone = SomeJob(100, 1, 12);
+      alone.seed = 40 + i;
+      EXPECT_EQ(client.Wait(sent[i]).result.ids, later.Run(std::move(alone)).result.ids);
+      EXPECT_EQ(logprobs[i], logprobs[0]);
+      EXPECT_EQ(client.Wait(sent[i]).result.prompt_tokens, 100);
+    }
+  }
+}
+
+TEST(EngineFeatures, AChoiceReadsThePromptIfItsReaderEndsBefore) {
+  const LoadedModel model = TinyModel();
+  Engine engine(model, kBytes, {.slots = 4});
+  Client client(engine);
+  Gate gate;
+  client.Submit(gate.Hold(SomeJob(3, 9, 2)));
+  gate.WaitUntilReached();
+  std::vector<size_t> sent;
+  for (Job& job : Choices(3, false)) sent.push_back(client.Submit(std::move(job)));
+  const size_t busy = client.Submit(SomeJob(3, 8, 60));
+  client.Cancel(sent[0]);
+  gate.Open();
+  EXPECT_EQ(client.Wait(sent[1]).result.ids.size(), 12u);
+  EXPECT_EQ(client.Wait(sent[2]).result.ids.size(), 12u);
+  EXPECT_EQ(client.Wait(sent[0]).result.end, TextEnd::kInterrupted);
+  client.Wait(busy);
+  EXPECT_EQ(engine.Figures().waiting, 0);
+}
+
 TEST(EngineFeatures, AnEmbeddingIsTheMeanOverThePrompt) {
   const LoadedModel model = TinyModel();
   const std::vector<int> prompt = SomePrompt(70, 3);

@@ -168,6 +168,18 @@ TEST_F(OpenAiTest, ASecondTurnReadsOnlyWhatIsNew) {
   EXPECT_EQ(prompt - cached, static_cast<int64_t>(std::string("\n\nQuestion: And then?\nAnswer:").size()));
 }
 
+TEST_F(OpenAiTest, AServerThatStopsSendsRequestsElsewhere) {
+  engine_.Drain(std::chrono::seconds(1));
+  for (const char* path : {"/v1/chat/completions", "/v1/completions"}) {
+    Json body = Chat();
+    body["prompt"] = "A";
+    const auto reply = Ask("POST", path, body.dump());
+    EXPECT_EQ(reply->status, 503);
+    EXPECT_EQ(reply->headers, (HttpHeaders{{"Retry-After", "5"}}));
+    EXPECT_EQ(Json::parse(reply->body)["error"]["code"], "stopping");
+  }
+}
+
 TEST_F(OpenAiTest, ChoicesHaveSeedsOfTheirOwn) {
   const Json reply = Post("/v1/chat/completions", Chat({{"n", 3}}));
   ASSERT_EQ(reply["choices"].size(), 3u);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "serve/engine.h"
 #include "serve/fake_reply.h"
 #include "serve/refused.h"
 
@@ -117,6 +118,7 @@ TEST(RouterTest, WhateverAHandlerThrowsBecomesAReply) {
   };
   EXPECT_EQ(status_of([](const auto&, const auto&) { throw HttpError(418, "tea"); }), 418);
   EXPECT_EQ(status_of([](const auto&, const auto&) { throw Error("wrong"); }), 400);
+  EXPECT_EQ(status_of([](const auto&, const auto&) { throw Draining("about to end"); }), 503);
   EXPECT_EQ(status_of([](const auto&, const auto&) { throw std::bad_alloc(); }), 500);
 }
 

@@ -5,9 +5,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <regex>
+#include <sstream>
 #include <thread>
 #include <vector>
 
+#include "cli/program.h"
 #include "serve/refused.h"
 #include "serve/socket_client.h"
 #include "serve/static_files.h"
@@ -212,6 +215,38 @@ TEST_F(ServerTest, DrainsBeforeItStops) {
   EXPECT_TRUE(Has(reply, "Connection: close\r\n")) << reply;
   EXPECT_EQ(Body(reply), "done");
   stop.join();
+}
+
+TEST_F(ServerTest, LogsWhatBecameOfEachRequest) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "access.log";
+  Start({.access_log = path.string()});
+  Say("POST /echo?key=secret HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\nConnection: "
+      "close\r\nContent-Length: 6\r\n\r\nsecret");
+  const std::string streamed = Get("/stream");
+  Get("/no%0awhere%20at");
+  {
+    SocketClient client(server_->port());
+    client.Say("GET /keep HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    ASSERT_TRUE(Within(5s, [&] { return arrived_ == 1; }));
+    kept_->CountTokens(7, 3);
+  }
+  ASSERT_TRUE(Within(5s, [&] { return gone_ == 1; }));
+  server_->Stop(1s);
+  const std::string log = ReadFile(path);
+  EXPECT_FALSE(Has(log, "secret")) << log;
+  std::vector<std::string> lines;
+  std::istringstream text(log);
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 4u) << log;
+  const auto fits = [&](size_t line, const std::string& form) {
+    return std::regex_match(lines[line], std::regex(R"(20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z )" + form));
+  };
+  EXPECT_TRUE(fits(0, R"(POST /echo 200 \d+ \d+\.\d{3} 0 0)")) << lines[0];
+  EXPECT_TRUE(fits(1, fmt::format(R"(GET /stream 200 {} \d+\.\d{{3}} 0 0)", streamed.size()))) << lines[1];
+  EXPECT_TRUE(fits(2, R"(GET /no%0Awhere%20at 404 \d+ \d+\.\d{3} 0 0)")) << lines[2];
+  EXPECT_TRUE(fits(3, R"(GET /keep 499 0 \d+\.\d{3} 7 3)")) << lines[3];
+  EXPECT_THROW(Start({.access_log = "/no/such/folder/log"}), Error);
 }
 
 TEST_F(ServerTest, KeepsAThousandConnections) {
