@@ -1,9 +1,11 @@
 // What the engine of the server reaches, without HTTP: many streams together beside the same batch decoded in
 // a plain loop; the time between tokens of running streams while a long prompt is read; the first token of a
-// long conversation that is in the cache.
+// long conversation that is in the cache. Or, with --http, what clients of a `linnet serve` get
+// (http_streams.h).
 //
 //   server_bench [MODEL] [--streams 64] [--slots 64] [--tokens 400] [--prompt 30000] [--history 100000]
 //                [--rounds 3] [--threads N]
+//   server_bench [MODEL] --http MINUTES [--connections 1000] [--slots 64] [--tokens 400] [--linnet PROGRAM]
 //
 // Everything that is compared is measured in one run, in turns; medians of the rounds.
 #include <atomic>
@@ -12,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+#include "bench/http_streams.h"
 #include "bench/measure.h"
 #include "infer/generator.h"
 #include "serve/engine.h"
@@ -27,6 +30,7 @@ struct Arguments {
   int streams = 64, slots = 64;
   int64_t tokens = 400, prompt = 30'000, history = 100'000;
   int rounds = 3;
+  HttpStreamsOptions http;
 };
 
 std::string TokenizerNamed(const LoadedModel& model) {
@@ -245,8 +249,20 @@ int main(int argc, char** argv) {
     if (flag == "--history") arguments.history = std::stoll(value);
     if (flag == "--threads") SetThreads(std::stoi(value));
     if (flag == "--rounds") arguments.rounds = std::stoi(value);
+    if (flag == "--http") arguments.http.minutes = std::stod(value);
+    if (flag == "--connections") arguments.http.connections = std::stoi(value);
+    if (flag == "--linnet") arguments.http.program = value;
   }
   const LoadedModel model = LoadModel(arguments.model);
+  if (arguments.http.minutes > 0) {
+    arguments.http.model = arguments.model;
+    arguments.http.slots = arguments.slots;
+    arguments.http.tokens = arguments.tokens;
+    nlohmann::json report{{"machine", Machine()}, {"model", arguments.model}};
+    report["http"] = HttpStreams(model, arguments.http);
+    std::puts(report.dump(2).c_str());
+    return 0;
+  }
   const auto tokenizer =
       TokenizerOf({arguments.model, model.vocab(), "", TokenizerNamed(model), model.vocabulary});
   std::vector<double> plain, together, shares;
