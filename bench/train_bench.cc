@@ -13,8 +13,7 @@
 #include <map>
 
 #include "bench/measure.h"
-#include "train/speed.h"
-#include "train/step.h"
+#include "bench/training_step.h"
 
 namespace linnet::bench {
 namespace {
@@ -54,68 +53,24 @@ Options Parse(int argc, char** argv) {
 }
 
 /// A model with random weights: those that a run begins with would take minutes to draw.
-TrainableModel RandomModel(const Options& o, DType type) {
+TrainingStep StepOf(const Options& o, DType type) {
   const Architecture& architecture = FindArchitecture(o.arch);
   const Sizes sizes =
       architecture.complete_sizes({{"layers", o["layers"]}, {"width", o["width"]}, {"vocab", o["vocab"]}});
-  TrainableModel result{NewModel(architecture, sizes, RandomMatrices{type}), {}, {}, {}, {}};
-  result.trainable = result.model.params->parameters();
-  for (const Parameter& p : result.parameters()) {
-    p.tensor.Track();
-    result.masters.push_back(p.tensor.dtype() == DType::kF32 ? Tensor() : Tensor::Empty(p.tensor.shape()));
-    if (result.masters.back()) Backend::For(Device::kCpu).Convert(p.tensor, result.masters.back());
-  }
-  return result;
+  return {NewModel(architecture, sizes, RandomMatrices{type}),
+          {o["batch"], o["ctx"], {o["chunk"], o.backprop == "truncated"}, o.recompute}};
 }
 
-/// A step of training as the trainer does it, with the optimizer.
-class Step {
- public:
-  Step(const Options& o, DType type)
-      : weights_(RandomModel(o, type)),
-        optimizer_(weights_, {}),
-        state_(weights_.model.NewState(static_cast<int>(o["batch"]), State::Mode::kKeepInitial)),
-        options_{.chunking = {o["chunk"], o.backprop == "truncated"}} {
-    for (int s = 0; s < o["batch"]; ++s) {
-      std::vector<int> tokens;
-      for (int64_t t = 0; t < o["ctx"]; ++t) {
-        tokens.push_back(static_cast<int>((t * 7919 + s * 11) % (o["vocab"] - 5)));
-      }
-      samples_.batch.Append(tokens, s);
-      samples_.targets.insert(samples_.targets.end(), tokens.begin(), tokens.end());
-    }
-    samples_.batch.recompute = o.recompute;
+/// Weights with their masters, gradients, moments: what a step needs whatever its size.
+size_t KnownBytes(const TrainableModel& weights) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < weights.masters.size(); ++i) {
+    const Tensor &tensor = weights.parameters()[i].tensor, &master = weights.masters[i];
+    const size_t gradient_and_moments = 3 * sizeof(float) * static_cast<size_t>(tensor.size());
+    bytes += tensor.bytes() + (master ? master.bytes() : 0) + gradient_and_moments;
   }
-
-  void Run() {
-    const StepOutcome outcome =
-        TrainStep(weights_.model, optimizer_, std::span(&samples_, 1), state_, 1e-4, options_);
-    Check(!outcome.skipped, "a step gave no finite loss");
-  }
-
-  Dim parameters() const { return weights_.model.params->count(); }
-  double Flops() const { return tokens() * TrainingFlopsPerToken(weights_.model); }
-  double tokens() const { return static_cast<double>(samples_.batch.tokens.size()); }
-  const Batch& batch() const { return samples_.batch; }
-
-  /// Weights with their masters, gradients, moments: what a step needs whatever its size.
-  size_t KnownBytes() const {
-    size_t bytes = 0;
-    for (size_t i = 0; i < weights_.masters.size(); ++i) {
-      const Tensor &tensor = weights_.parameters()[i].tensor, &master = weights_.masters[i];
-      const size_t gradient_and_moments = 3 * sizeof(float) * static_cast<size_t>(tensor.size());
-      bytes += tensor.bytes() + (master ? master.bytes() : 0) + gradient_and_moments;
-    }
-    return bytes;
-  }
-
- private:
-  TrainableModel weights_;
-  Optimizer optimizer_;
-  State state_;
-  StepOptions options_;
-  Samples samples_;
-};
+  return bytes;
+}
 
 /// The WKV-7 kernel of one layer, alone.
 class Kernel {
@@ -163,7 +118,7 @@ nlohmann::json KernelShares(const Options& o, const Batch& batch, double step_se
 nlohmann::json Measure(const Options& o, const std::string& precision) {
   const bool bf16 = precision == "bf16";
   const auto peak = [&] { return GemmPeak(bf16 ? DType::kBf16 : DType::kF32); };
-  Step step(o, bf16 ? DType::kBf16 : DType::kF32);
+  TrainingStep step = StepOf(o, bf16 ? DType::kBf16 : DType::kF32);
   std::vector<double> times, peaks, fractions;
   const size_t to_build = PeakResidentBytes();
   TrimHostMemory();
@@ -177,7 +132,7 @@ nlohmann::json Measure(const Options& o, const std::string& precision) {
     fractions.push_back(step.Flops() / seconds / peaks.back());
   }
   const auto mb = [](size_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  const size_t most = PeakResidentBytes(), known = step.KnownBytes();
+  const size_t most = PeakResidentBytes(), known = KnownBytes(step.weights());
   const double seconds = Median(times);
   nlohmann::json report{{"parameters", step.parameters()},
                         {"tokens_per_step", step.tokens()},
