@@ -63,6 +63,11 @@ struct WholeVector {
 /// zero.
 struct PartVector {
   size_t count;
+#if HWY_TARGET <= HWY_AVX2 && \
+    HWY_ARCH_X86  // masked instructions, for which what is masked out need not exist
+  HWY_INLINE Vec Load(const float* p) const { return hn::MaskedLoad(hn::FirstN(F32(), count), F32(), p); }
+  HWY_INLINE void Store(Vec v, float* p) const { hn::BlendedStore(v, hn::FirstN(F32(), count), F32(), p); }
+#endif
   template <class T>
   HWY_INLINE Vec Load(const T* p) const {
     HWY_ALIGN T buffer[HWY_MAX_BYTES / 4] = {};
