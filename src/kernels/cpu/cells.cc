@@ -36,10 +36,13 @@ struct CellRow {
   float *y, *all_c;            // the row's h and c
 };
 
-/// The same backward. `a` become the gradients of what the gates had before their activations.
+/// The same backward. `a` become the gradients of what the gates had before their activations; dh is the sum
+/// of what came from the step after through each of `throughs` gates, and around all of them.
 struct CellRowBackward {
   const float* gates[kMostGates];
   const float *h, *c, *c_before, *dy;
+  const float* through[kMostGates];
+  size_t throughs;
   float *dh, *dc, *dreset;
   float* a[kMostGates];
 };
@@ -70,9 +73,17 @@ void TanhRow(const CellRow& r, size_t n) {
   });
 }
 
+/// All that arrives at h.
+template <class Io>
+HWY_INLINE Vec Arrived(Io io, const CellRowBackward& r, size_t i) {
+  Vec dh = hn::Add(io.Load(r.dh + i), io.Load(r.dy + i));
+  for (size_t g = 0; g < r.throughs; ++g) dh = hn::Add(dh, io.Load(r.through[g] + i));
+  return dh;
+}
+
 void TanhRowBackward(const CellRowBackward& r, size_t n) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
-    const Vec dh = hn::Add(io.Load(r.dh + i), io.Load(r.dy + i));
+    const Vec dh = Arrived(io, r, i);
     io.Store(ThroughTanh(dh, io.Load(r.gates[0] + i)), r.a[0] + i);
     io.Store(hn::Zero(F32()), r.dh + i);
   });
@@ -99,7 +110,7 @@ void LstmRowBackward(const CellRowBackward& r, size_t n) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
     const Vec in = io.Load(r.gates[0] + i), forget = io.Load(r.gates[1] + i), out = io.Load(r.gates[2] + i),
               g = io.Load(r.gates[3] + i), squashed = Tanh(io.Load(r.c + i));
-    const Vec dh = hn::Add(io.Load(r.dh + i), io.Load(r.dy + i));
+    const Vec dh = Arrived(io, r, i);
     const Vec dc = hn::Add(io.Load(r.dc + i), ThroughTanh(hn::Mul(dh, out), squashed));
     io.Store(ThroughSigmoid(hn::Mul(dc, g), in), r.a[0] + i);
     io.Store(ThroughSigmoid(hn::Mul(dc, io.Load(r.c_before + i)), forget), r.a[1] + i);
@@ -134,7 +145,7 @@ void GruRow(const CellRow& r, size_t n) {
 void GruRowBackward(const CellRowBackward& r, size_t n) {
   ForLanes(n, [&](auto io, size_t i) HWY_ATTR {
     const Vec z = io.Load(r.gates[0] + i), fresh = io.Load(r.gates[2] + i);
-    const Vec dh = hn::Add(io.Load(r.dh + i), io.Load(r.dy + i));
+    const Vec dh = Arrived(io, r, i);
     io.Store(ThroughSigmoid(hn::Mul(dh, hn::Sub(fresh, io.Load(r.h + i))), z), r.a[0] + i);
     io.Store(ThroughTanh(hn::Mul(dh, z), fresh), r.a[2] + i);
     io.Store(hn::NegMulAdd(dh, z, dh), r.dh + i);
@@ -230,6 +241,14 @@ Tensor ForProduct(Backend& backend, const Tensor& x, const Tensor& u) {
   return rounded;
 }
 
+/// U in a type whose columns Project can read; blocks become bf16, as they do in every product.
+Tensor Readable(Backend& backend, const Tensor& u) {
+  if (u.dtype() == DType::kF32 || u.dtype() == DType::kBf16) return u;
+  const Tensor rounded = Tensor::Empty(u.shape(), DType::kBf16);
+  backend.Convert(u, rounded);
+  return rounded;
+}
+
 /// Rows of a step that are worth a thread: a gate takes about as long as four simple operations.
 int64_t CellGrain(int64_t width) { return GrainRows(4 * width); }
 
@@ -307,8 +326,12 @@ void CpuBackend::CellBackward(CellKind kind, const CellInputs& in, const Sequenc
   const PackedState dh(steps, state_in, 0), dc(steps, state_in, lstm ? 1 : 0);
   std::fill_n(dh.rows.data(), dh.rows.size(), 0.0f);
   std::fill_n(dc.rows.data(), dc.rows.size(), 0.0f);
-  std::vector<Tensor> a;
-  for (size_t g = 0; g < gates; ++g) a.push_back(Tensor::Empty({steps.size(), width}));
+  std::vector<Tensor> a, u, through;
+  for (size_t g = 0; g < gates; ++g) {
+    a.push_back(Tensor::Empty({steps.size(), width}));
+    u.push_back(Readable(*this, in.u[g]));
+    if (!gru || g < 2) through.push_back(Tensor::Zeros({steps.size(), width}));
+  }
   const Tensor dreset = gru ? Tensor::Empty({steps.size(), width}) : Tensor();
   // The rows before each, of h and of c.
   const Tensor h_before = Tensor::Empty(y.shape()), c_before = lstm ? Tensor::Empty(y.shape()) : Tensor();
@@ -336,6 +359,7 @@ void CpuBackend::CellBackward(CellKind kind, const CellInputs& in, const Sequenc
         r.gates[g] = kind == CellKind::kTanh ? y.data() + at : saved.gates[g].data() + at;
         r.a[g] = a[g].data() + i * width;
       }
+      for (const Tensor& from : through) r.through[r.throughs++] = from.data() + i * width;
       r.h = h_before.data() + at;
       r.c = lstm ? saved.c.data() + at : nullptr;
       r.c_before = lstm ? c_before.data() + at : nullptr;
@@ -350,20 +374,26 @@ void CpuBackend::CellBackward(CellKind kind, const CellInputs& in, const Sequenc
         for (int64_t i = begin; i < end; ++i) body(row(i), static_cast<size_t>(width));
       });
     };
-    const auto multiply = [&](size_t g, const Tensor& to, bool accumulate) {
-      MatMul(ForProduct(*this, FirstRows(a[g], n), in.u[g]), false, in.u[g], false, FirstRows(to, n),
-             accumulate);
+    // U_g^T a_g, of several gates at once
+    const auto multiply = [&](size_t begin, std::span<const Tensor> to) {
+      std::vector<Projection> products;
+      for (size_t i = 0; i < to.size(); ++i) {
+        const size_t g = begin + i;
+        products.push_back(
+            {ForProduct(*this, FirstRows(a[g], n), u[g]), u[g], /*out_in=*/false, FirstRows(to[i], n)});
+      }
+      Project(products);
     };
     if (gru) {
       rows([](const CellRowBackward& r, size_t n) { HWY_DYNAMIC_DISPATCH(GruRowBackward)(r, n); });
-      multiply(2, dreset, false);
+      multiply(2, std::span(&dreset, 1));
       rows([](const CellRowBackward& r, size_t n) { HWY_DYNAMIC_DISPATCH(GruResetRowBackward)(r, n); });
     } else if (lstm) {
       rows([](const CellRowBackward& r, size_t n) { HWY_DYNAMIC_DISPATCH(LstmRowBackward)(r, n); });
     } else {
       rows([](const CellRowBackward& r, size_t n) { HWY_DYNAMIC_DISPATCH(TanhRowBackward)(r, n); });
     }
-    for (size_t g = 0; g < (gru ? 2 : gates); ++g) multiply(g, dh.rows, true);
+    multiply(0, through);
     for (size_t g = 0; g < gates; ++g) {
       for (int i = 0; i < n; ++i) {
         std::copy_n(a[g].data() + i * width, width, gradients.x[g].data() + steps.row(i, t) * width);
@@ -371,6 +401,7 @@ void CpuBackend::CellBackward(CellKind kind, const CellInputs& in, const Sequenc
     }
   }
   if (dstate_in) {
+    for (const Tensor& from : through) AddTo(from, dh.rows);
     dh.AddTo(steps, dstate_in);
     if (lstm) dc.AddTo(steps, dstate_in);
   }

@@ -46,12 +46,18 @@ HWY_INLINE void Tile(const ProductTile<T>& t, int row) {
   }
 }
 
+/// `rows` rows, at most kMost, as one tile.
+template <class T, int kMost>
+HWY_INLINE void TileOfRows(const ProductTile<T>& t, int row, int rows) {
+  if (rows == kMost) return Tile<T, kMost>(t, row);
+  if constexpr (kMost > 1) TileOfRows<T, kMost - 1>(t, row, rows);
+}
+
 template <class T>
 HWY_INLINE void Tiles(const ProductTile<T>& t) {
-  int row = 0;
-  for (; row + kMostRows <= t.rows; row += kMostRows) Tile<T, kMostRows>(t, row);
-  for (; row + 3 <= t.rows; row += 3) Tile<T, 3>(t, row);
-  for (; row < t.rows; ++row) Tile<T, 1>(t, row);
+  for (int row = 0; row < t.rows; row += kMostRows) {
+    TileOfRows<T, kMostRows>(t, row, std::min(kMostRows, t.rows - row));
+  }
 }
 void TilesF32(const ProductTile<float>& t) { Tiles(t); }
 void TilesBf16(const ProductTile<Bf16>& t) { Tiles(t); }
@@ -92,14 +98,22 @@ HWY_INLINE void ColumnTile(const Io& io, const float* a, size_t k, const T* b, s
   }
 }
 
+/// `rows` rows, at most kMost, as one tile.
+template <int kMost, int kVecs, class Io, class T>
+HWY_INLINE void ColumnTileOfRows(const Io& io, const float* a, int64_t rows, size_t k, const T* b, size_t n,
+                                 float* c) {
+  if (rows == kMost) return ColumnTile<kMost, kVecs>(io, a, k, b, n, c);
+  if constexpr (kMost > 1) ColumnTileOfRows<kMost - 1, kVecs>(io, a, rows, k, b, n, c);
+}
+
 /// All m rows of some columns.
 template <int kVecs, class Io, class T>
 HWY_INLINE void ColumnPanel(const Io& io, const float* a, int64_t m, size_t k, const T* b, size_t n,
                             float* c) {
-  constexpr int kRows = kMostRows;
-  int64_t row = 0;
-  for (; row + kRows <= m; row += kRows) ColumnTile<kRows, kVecs>(io, a + row * k, k, b, n, c + row * n);
-  for (; row < m; ++row) ColumnTile<1, kVecs>(io, a + row * k, k, b, n, c + row * n);
+  for (int64_t row = 0; row < m; row += kMostRows) {
+    ColumnTileOfRows<kMostRows, kVecs>(io, a + row * k, std::min<int64_t>(kMostRows, m - row), k, b, n,
+                                       c + row * n);
+  }
 }
 
 /// kDepth rows of b, added to a part of c in order.
