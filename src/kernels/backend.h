@@ -155,8 +155,8 @@ class Backend {
   /// Makes `backend`, which must outlive its use, the one of a device.
   static void Use(Device device, Backend& backend);
 
-  // -- Copies
-  // --------------------------------------------------------------------------------------------------------
+  // Copies.
+
   /// y = x, converted to the type of y: real numbers of any type, blocks included, to any but f64. Sizes are
   /// equal, and rows of blocks whole. Throws Error for other types.
   virtual void Convert(const Tensor& x, const Tensor& y) = 0;
@@ -172,8 +172,8 @@ class Backend {
   /// The other way round.
   virtual void JoinColumns(const Tensor& parts, const Tensor& x) = 0;
 
-  // -- Dense products
-  // ------------------------------------------------------------------------------------------------
+  // Dense products.
+
   /// For each of `products`, which do not depend on each other: y = x W, where x and W are both f32, or x is
   /// bf16 and W of any other real type, which counts as its values rounded to bf16 (those of an f16 [in,
   /// out], as they are); sums are float32, y is f32. A row of y is the same to the bit whatever other rows
@@ -190,8 +190,8 @@ class Backend {
   /// sum[c] += sum over rows of x[n, c].
   virtual void SumRows(const Tensor& x, const Tensor& sum) = 0;
 
-  // -- Row-wise
-  // ------------------------------------------------------------------------------------------------------
+  // Row-wise.
+
   virtual void Add(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
   /// y = a + (b - a) m.
   virtual void Lerp(const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) = 0;
@@ -214,8 +214,8 @@ class Backend {
   virtual void GroupNormBackward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
                                  const Tensor& dy, const Tensor& dx, const Tensor& dw, const Tensor& db) = 0;
 
-  // -- Along time
-  // ----------------------------------------------------------------------------------------------------
+  // Along time.
+
   /// ys[i] = x_t + (x_{t-1} - x_t) p, where p is mix[i] or, for MixShare::kNow, 1 - mix[i]. A mix is [C], or
   /// [N, C] if it differs from row to row. The row before a sequence's first is its state [slots, C]; its
   /// last row becomes the state, unless state.out is empty.
@@ -320,8 +320,8 @@ class Backend {
                             const Tensor& dstate_out, const CellInputs& gradients,
                             const Tensor& dstate_in) = 0;
 
-  // -- RWKV-7's row-wise pieces
-  // --------------------------------------------------------------------------------------
+  // RWKV-7's row-wise pieces.
+
   /// kk = k k_k, made a unit vector per head (norm at least 1e-12); removal = -kk; replacement = kk a;
   /// key = k (1 + (a - 1) k_a). inverse_norm [N, H] is kept for the backward pass and may be empty.
   virtual void MakeKeys(const Tensor& k, const Tensor& a, const Tensor& k_k, const Tensor& k_a, int heads,
@@ -342,8 +342,8 @@ class Backend {
                                  const Tensor& r_k, const Tensor& g, int heads, const Tensor& dout,
                                  const BonusGateGradients& gradients) = 0;
 
-  // -- Loss and optimizer
-  // --------------------------------------------------------------------------------------------
+  // Loss and optimizer.
+
   /// Sum over rows of -log softmax(logits)[target], in double. Rows whose target is negative count nothing.
   /// Where `gradient` is set, logits become scale * (softmax - onehot), plus l2_wrap * (the row's maximum) at
   /// the first maximum.
@@ -355,8 +355,8 @@ class Backend {
   /// pass.
   virtual void AdamW(std::span<const AdamWItem> items, const AdamWOptions& options) = 0;
 
-  // -- Diagonal recurrences and what models with them need
-  // -----------------------------------------------------------
+  // Diagonal recurrences and what models with them need.
+
   /// gelu(x), in its tanh form.
   virtual void Gelu(const Tensor& x, const Tensor& y) = 0;
   virtual void GeluBackward(const Tensor& x, const Tensor& dy, const Tensor& dx) = 0;

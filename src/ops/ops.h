@@ -21,8 +21,7 @@ using Act = Activation;
 /// [in, out].
 enum class WeightLayout { kOutIn, kInOut };
 
-// -- Row-wise
-// ------------------------------------------------------------------------------------------------------------
+// Row-wise.
 
 /// Rows of `table` [V, C], of any real type, -> [N, C] f32. Ids must lie in [0, V).
 Tensor Embedding(const Tensor& table, std::span<const int> ids);
@@ -62,8 +61,7 @@ Tensor RowMatMul(const Tensor& x, const Tensor& matrices, Dim out);
 Tensor GroupNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, int groups, float eps);
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps = 1e-5f);
 
-// -- Diagonal recurrences
-// ------------------------------------------------------------------------------------------------------------
+// Diagonal recurrences.
 
 /// y_t = x_{t-1}: the row before, of a sequence's first its state [slots, C]; the last row is the new one.
 Tensor Previous(const Tensor& x, const Sequences& sequences, const StateRef& state);
@@ -91,8 +89,7 @@ Eigen Eigenvalues(const EigenInputs& p, EigenKind kind);
 /// x_t. a and c are [2, M, H], the state [slots, 2, M, H] is x. The modes never come to memory.
 Tensor StateSpace(const StateSpaceInputs& in, const Sequences& sequences, const StateRef& state);
 
-// -- Recurrences through a full matrix, step by step
-// ------------------------------------------------------------------------------------------------------------
+// Recurrences through a full matrix, step by step.
 
 /// h_t = act(W h_{t-1} + b_t), act none or tanh; the state [slots, C] is h.
 Tensor DenseRecurrence(const Tensor& b, const Tensor& w, Act act, const Sequences& sequences,
@@ -101,8 +98,7 @@ Tensor DenseRecurrence(const Tensor& b, const Tensor& w, Act act, const Sequence
 Tensor MinimalRecurrence(const Tensor& z, const Tensor& b, const Tensor& u, const Sequences& sequences,
                          const StateRef& state);
 
-// -- RWKV
-// ----------------------------------------------------------------------------------------------------------------
+// RWKV.
 
 /// For each of `mix`, [C] or of each row [N, C]: x_t + (x_{t-1} - x_t) mix, or x_{t-1} + (x_t - x_{t-1}) mix
 /// for MixShare::kNow. The row before a sequence's first is its state [slots, C], and the last row the new
@@ -165,8 +161,7 @@ Tensor DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, const Seq
 /// state.in if it is tracked and from state.out, through all steps.
 Tensor RecurrentCell(CellKind kind, const CellInputs& in, const Sequences& sequences, const StateRef& state);
 
-// -- Loss
-// ----------------------------------------------------------------------------------------------------------------
+// Loss.
 
 struct LossOptions {
   /// The reference's L2Wrap: adds l2_wrap * (largest logit) / rows to the gradient at that logit, which keeps
