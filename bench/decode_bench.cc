@@ -110,6 +110,19 @@ class NullBackend final : public Backend {
   int StateSpaceSnapshots(const Sequences&) const override { return 0; }
   void StateSpaceBackward(const StateSpaceInputs&, const Tensor&, const Sequences&, const Tensor&,
                           const Tensor&, const StateSpaceInputs&, const Tensor&) override {}
+  void Bilinear(const DplrParameters&, const DplrInputs&) override {}
+  void BilinearBackward(const DplrParameters&, const DplrInputs&, const DplrParameters&) override {}
+  void DplrKernel(const DplrInputs&, const Tensor&) override {}
+  void DplrKernelBackward(const DplrInputs&, const Tensor&, const DplrInputs&) override {}
+  void DplrRecurrence(const Tensor&, const DplrInputs&, const Sequences&, const StateRef&, const Tensor&,
+                      const Tensor&) override {}
+  int DplrSnapshots(const Sequences&) const override { return 0; }
+  void DplrRecurrenceBackward(const Tensor&, const DplrInputs&, const Tensor&, const Sequences&,
+                              const Tensor&, const Tensor&, const Tensor&, const DplrInputs&,
+                              const Tensor&) override {}
+  void LongConvolution(const Tensor&, const Tensor&, const Sequences&, const Tensor&) override {}
+  void LongConvolutionBackward(const Tensor&, const Tensor&, const Sequences&, const Tensor&, const Tensor&,
+                               const Tensor&) override {}
   void Eigenvalues(const EigenInputs&, EigenKind, const Tensor&, const Tensor&) override {}
   void EigenvaluesBackward(const EigenInputs&, EigenKind, const Tensor&, const Tensor&,
                            const EigenInputs&) override {}

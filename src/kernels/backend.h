@@ -85,6 +85,19 @@ struct StateSpaceInputs {
   Tensor u, a, c;
 };
 
+/// A state space in continuous time whose matrix is diagonal plus low rank, diag(Lambda) - P P*, with
+/// Lambda = -e^re + i im: M complex modes, re, im [M] and P, B [2, M], which H features share; the logarithm
+/// of the step of each feature, [H]. M more modes are the conjugates of these.
+struct DplrParameters {
+  Tensor re, im, P, B, step;
+};
+
+/// One in steps, of each of H features, [2, M, H] each, real parts first. With s = 2 Re sum_m p x_{t-1},
+/// x_t = a x_{t-1} - q s + b u_t and y_t = 2 Re sum_m c x_t.
+struct DplrInputs {
+  Tensor a, p, q, b, c;
+};
+
 /// What a diagonal scan makes of a, b and the row h before: the sum a h + b; the running average a h +
 /// (1 - a) b; or the sum in complex numbers, of which the first C / 2 channels are the real parts.
 enum class ScanKind { kSum, kAverage, kComplex };
@@ -406,6 +419,33 @@ class Backend {
   virtual void StateSpaceBackward(const StateSpaceInputs& in, const Tensor& snapshots,
                                   const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
                                   const StateSpaceInputs& gradients, const Tensor& dstate_in) = 0;
+  /// The state space d, but for its c, as the bilinear rule has it: with delta half the step, D = 1 / (1 -
+  /// delta Lambda), and s = 1 / (1 + 2 Re sum P* q),
+  ///   a = (1 + delta Lambda) D    q = delta D P    p = 2 s P* D    b = b' - s q 2 Re sum P* b', b' = 2 delta D B
+  virtual void Bilinear(const DplrParameters& p, const DplrInputs& d) = 0;
+  /// d: the gradients of a, p, q, b. Those of the parameters are +=.
+  virtual void BilinearBackward(const DplrParameters& p, const DplrInputs& d,
+                                const DplrParameters& gradients) = 0;
+  /// The first rows K [T, H] of the kernel that the state space is as a convolution.
+  virtual void DplrKernel(const DplrInputs& d, const Tensor& K) = 0;
+  /// The gradients are set.
+  virtual void DplrKernelBackward(const DplrInputs& d, const Tensor& dK, const DplrInputs& gradients) = 0;
+  /// The state space as a recurrence. The state [slots, 2, M, H] is x. `snapshots` [DplrSnapshots, 2, M, H]
+  /// is kept for the backward pass and may be empty.
+  virtual void DplrRecurrence(const Tensor& u, const DplrInputs& d, const Sequences& sequences,
+                              const StateRef& state, const Tensor& y, const Tensor& snapshots) = 0;
+  virtual int DplrSnapshots(const Sequences& sequences) const = 0;
+  /// du is set, the other gradients +=. dstate_out, dstate_in may be empty; dstate_in +=.
+  virtual void DplrRecurrenceBackward(const Tensor& u, const DplrInputs& d, const Tensor& snapshots,
+                                      const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
+                                      const Tensor& du, const DplrInputs& gradients,
+                                      const Tensor& dstate_in) = 0;
+  /// y_t = sum_{s <= t} K_{t-s} u_s in each sequence, feature by feature; K [T, H] counts as 0 beyond T.
+  virtual void LongConvolution(const Tensor& u, const Tensor& K, const Sequences& sequences,
+                               const Tensor& y) = 0;
+  /// du is set, dK +=.
+  virtual void LongConvolutionBackward(const Tensor& u, const Tensor& K, const Sequences& sequences,
+                                       const Tensor& dy, const Tensor& du, const Tensor& dK) = 0;
   /// a and gain [2, P], real parts first.
   virtual void Eigenvalues(const EigenInputs& p, EigenKind kind, const Tensor& a, const Tensor& gain) = 0;
   /// The gradients are +=, and may be empty.

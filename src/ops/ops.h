@@ -89,6 +89,21 @@ Eigen Eigenvalues(const EigenInputs& p, EigenKind kind);
 /// x_t. a and c are [2, M, H], the state [slots, 2, M, H] is x. The modes never come to memory.
 Tensor StateSpace(const StateSpaceInputs& in, const Sequences& sequences, const StateRef& state);
 
+// S4: state spaces whose matrix is diagonal plus low rank.
+
+/// Cuts a state space in continuous time into steps by the bilinear rule; c [2, M, H] is its output
+/// (backend.h).
+DplrInputs Bilinear(const DplrParameters& p, const Tensor& c);
+/// The kernel K [length, H] of the convolution that the state space is, to float32's last digits.
+Tensor DplrKernel(const DplrInputs& d, Dim length);
+/// y_t = sum_{s <= t} K_{t-s} u_s in each sequence, feature by feature: u [N, H], K [T, H], which counts as 0
+/// beyond T. It knows of no state.
+Tensor LongConvolution(const Tensor& u, const Tensor& K, const Sequences& sequences);
+/// The state space as a recurrence; the state [slots, 2, M, H] is x. Chunks, single steps and any cut give
+/// the same bits. Gradients flow to u, d, to state.in if it is tracked and from state.out.
+Tensor DplrRecurrence(const Tensor& u, const DplrInputs& d, const Sequences& sequences,
+                      const StateRef& state);
+
 // Recurrences through a full matrix, step by step.
 
 /// h_t = act(W h_{t-1} + b_t), act none or tanh; the state [slots, C] is h.

@@ -67,6 +67,22 @@ class CpuBackend final : public Backend {
   void StateSpaceBackward(const StateSpaceInputs& in, const Tensor& snapshots, const Sequences& sequences,
                           const Tensor& dy, const Tensor& dstate_out, const StateSpaceInputs& gradients,
                           const Tensor& dstate_in) override;
+  void Bilinear(const DplrParameters& p, const DplrInputs& d) override;
+  void BilinearBackward(const DplrParameters& p, const DplrInputs& d,
+                        const DplrParameters& gradients) override;
+  void DplrKernel(const DplrInputs& d, const Tensor& K) override;
+  void DplrKernelBackward(const DplrInputs& d, const Tensor& dK, const DplrInputs& gradients) override;
+  void DplrRecurrence(const Tensor& u, const DplrInputs& d, const Sequences& sequences, const StateRef& state,
+                      const Tensor& y, const Tensor& snapshots) override;
+  int DplrSnapshots(const Sequences& sequences) const override;
+  void DplrRecurrenceBackward(const Tensor& u, const DplrInputs& d, const Tensor& snapshots,
+                              const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
+                              const Tensor& du, const DplrInputs& gradients,
+                              const Tensor& dstate_in) override;
+  void LongConvolution(const Tensor& u, const Tensor& K, const Sequences& sequences,
+                       const Tensor& y) override;
+  void LongConvolutionBackward(const Tensor& u, const Tensor& K, const Sequences& sequences, const Tensor& dy,
+                               const Tensor& du, const Tensor& dK) override;
   void Eigenvalues(const EigenInputs& p, EigenKind kind, const Tensor& a, const Tensor& gain) override;
   void EigenvaluesBackward(const EigenInputs& p, EigenKind kind, const Tensor& da, const Tensor& dgain,
                            const EigenInputs& gradients) override;

@@ -9,8 +9,7 @@
 //     g_t = 2 c* dy_t + a* g_{t+1}    du_t = Re sum_m g_t    dc += 2 dy_t x*_t    da += g_t x*_{t-1}
 //
 // The states are kept at the borders of chunks; within one, mode by mode, they are computed again.
-#include "base/parallel.h"
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/feature_parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/state_space.cc"
@@ -21,8 +20,6 @@
 #ifndef LINNET_KERNELS_CPU_STATE_SPACE_ONCE
 #define LINNET_KERNELS_CPU_STATE_SPACE_ONCE
 namespace linnet {
-
-inline constexpr size_t kStateSpaceChunk = 32;
 
 /// n features of one sequence. What has modes is [2, M, H]: real parts, then imaginary ones.
 struct StateSpacePart {
@@ -56,8 +53,8 @@ void StateSpaceForward(const StateSpacePart& part) {
   }
   ForLanes(part.n, [&](auto io, size_t i) HWY_ATTR {
     for (size_t t = 0; t < part.length; ++t) {
-      if (part.snapshots != nullptr && t % kStateSpaceChunk == 0) {
-        float* kept = part.snapshots + t / kStateSpaceChunk * 2 * planes + i;
+      if (part.snapshots != nullptr && t % kStateChunk == 0) {
+        float* kept = part.snapshots + t / kStateChunk * 2 * planes + i;
         for (size_t at = 0; at < 2 * planes; at += part.width) io.Store(io.Load(x + i + at), kept + at);
       }
       const Vec u = io.Load(part.u + t * part.width + i);
@@ -79,7 +76,7 @@ void StateSpaceForward(const StateSpacePart& part) {
 
 /// Complex numbers of a chunk, of one mode.
 struct ChunkOfMode {
-  Vec re[kStateSpaceChunk + 1], im[kStateSpaceChunk + 1];
+  Vec re[kStateChunk + 1], im[kStateChunk + 1];
 };
 
 /// One mode through one chunk of `rows` rows from `first`, back; adds to du.
@@ -120,9 +117,9 @@ HWY_INLINE void ModeBackward(Io io, const StateSpacePart& part, const StateSpace
 void StateSpaceBackward(const StateSpacePart& part, const StateSpacePartGradients& d) {
   const size_t planes = part.modes * part.width;
   ForLanes(part.n, [&](auto io, size_t i) HWY_ATTR {
-    for (size_t chunk = (part.length + kStateSpaceChunk - 1) / kStateSpaceChunk; chunk-- > 0;) {
-      const size_t first = chunk * kStateSpaceChunk, rows = std::min(kStateSpaceChunk, part.length - first);
-      Vec du[kStateSpaceChunk];
+    for (size_t chunk = (part.length + kStateChunk - 1) / kStateChunk; chunk-- > 0;) {
+      const size_t first = chunk * kStateChunk, rows = std::min(kStateChunk, part.length - first);
+      Vec du[kStateChunk];
       for (Vec& v : du) v = hn::Zero(F32());
       for (size_t at = i; at < planes; at += part.width) {
         ModeBackward(io, part, d, at, i, part.snapshots + chunk * 2 * planes, first, rows, du);
@@ -143,77 +140,48 @@ HWY_EXPORT(StateSpaceBackward);
 
 namespace {
 
-int64_t Chunks(int64_t length) {
-  constexpr auto kRows = static_cast<int64_t>(kStateSpaceChunk);
-  return (length + kRows - 1) / kRows;
-}
-
-/// Calls body(part, row * H + feature, s, slot, feature) for ranges of features of every sequence.
+/// Calls body(part, its memory but for states and y) for ranges of features of every sequence.
 template <class Body>
 void ForParts(const StateSpaceInputs& in, const Sequences& sequences, const Tensor& snapshots,
               const Body& body) {
-  const int64_t width = in.u.dim(1), modes = in.a.dim(1), state_size = 2 * modes * width;
-  constexpr int64_t kUnit = 16;  // features: one cache line
-  const int64_t units = (width + kUnit - 1) / kUnit;
-  const int64_t cost = in.u.dim(0) * kUnit * modes;  // a mode of a feature's step is some six sums
-  ParallelFor(
-      units, std::max<int64_t>(1, kGrainElements / std::max<int64_t>(1, cost)),
-      [&](int64_t begin, int64_t end) {
-        const int64_t feature = begin * kUnit, n = std::min(end * kUnit, width) - feature;
-        int64_t chunks = 0;
-        for (int s = 0; s < sequences.sequences(); ++s) {
-          const int64_t at = sequences.start[s] * width + feature, slot = sequences.slot[s];
-          body(StateSpacePart{in.u.data() + at, in.a.data() + feature, in.c.data() + feature,
-                              static_cast<size_t>(modes), static_cast<size_t>(width), static_cast<size_t>(n),
-                              static_cast<size_t>(sequences.length(s)), nullptr, nullptr, nullptr,
-                              snapshots ? snapshots.data() + chunks * state_size + feature : nullptr},
-               at, s, slot, feature);
-          chunks += Chunks(sequences.length(s));
-        }
-      });
+  const int64_t modes = in.a.dim(1), width = in.a.dim(2);
+  ForFeatureParts(sequences, width, modes, [&](const FeaturePart& part) {
+    const auto of = [&](const Tensor& t) { return t.data() + part.first; };
+    body(part, StateSpacePart{of(in.u) + part.row * width, of(in.a), of(in.c), static_cast<size_t>(modes),
+                              static_cast<size_t>(width), static_cast<size_t>(part.n),
+                              static_cast<size_t>(sequences.length(part.sequence)), nullptr, nullptr, nullptr,
+                              snapshots ? of(snapshots) + part.snapshot * in.a.size() : nullptr});
+  });
 }
 
 }  // namespace
 
-int CpuBackend::StateSpaceSnapshots(const Sequences& sequences) const {
-  int64_t count = 0;
-  for (int s = 0; s < sequences.sequences(); ++s) count += Chunks(sequences.length(s));
-  return static_cast<int>(count);
-}
+int CpuBackend::StateSpaceSnapshots(const Sequences& sequences) const { return StateChunks(sequences); }
 
 void CpuBackend::StateSpace(const StateSpaceInputs& in, const Sequences& sequences, const StateRef& state,
                             const Tensor& y, const Tensor& snapshots) {
-  const int64_t state_size = in.a.size();
-  ForParts(in, sequences, snapshots,
-           [&](StateSpacePart part, int64_t at, int64_t, int64_t slot, int64_t feature) {
-             part.state_in = state.in.data() + slot * state_size + feature;
-             part.state_out = state.out.data() + slot * state_size + feature;
-             part.y = y.data() + at;
-             HWY_DYNAMIC_DISPATCH(StateSpaceForward)(part);
-           });
+  ForParts(in, sequences, snapshots, [&](const FeaturePart& part, StateSpacePart memory) {
+    const int64_t at = sequences.slot[part.sequence] * in.a.size() + part.first;
+    memory.state_in = state.in.data() + at;
+    memory.state_out = state.out.data() + at;
+    memory.y = y.data() + part.row * in.u.dim(1) + part.first;
+    HWY_DYNAMIC_DISPATCH(StateSpaceForward)(memory);
+  });
 }
 
 void CpuBackend::StateSpaceBackward(const StateSpaceInputs& in, const Tensor& snapshots,
                                     const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
                                     const StateSpaceInputs& d, const Tensor& dstate_in) {
-  const int64_t state_size = in.a.size(), count = sequences.sequences();
-  const Tensor carried = Tensor::Zeros({count, state_size});
-  for (int64_t s = 0; s < count && dstate_out; ++s) {
-    std::copy_n(dstate_out.data() + sequences.slot[s] * state_size, state_size,
-                carried.data() + s * state_size);
-  }
+  const int64_t state_size = in.a.size();
+  const Tensor carried = LeftGradients(dstate_out, sequences, state_size);
   for (const Tensor& sum : {d.a, d.c}) std::fill_n(sum.data(), sum.size(), 0.0f);
-  ForParts(in, sequences, snapshots,
-           [&](const StateSpacePart& part, int64_t at, int64_t s, int64_t, int64_t feature) {
-             const int64_t of_sequence = s * state_size + feature;
-             HWY_DYNAMIC_DISPATCH(StateSpaceBackward)
-             (part, {dy.data() + at, d.u.data() + at, d.a.data() + of_sequence, d.c.data() + of_sequence,
-                     carried.data() + of_sequence});
-           });
-  for (int64_t s = 0; s < count && dstate_in; ++s) {
-    float* sum = dstate_in.data() + sequences.slot[s] * state_size;
-    for (int64_t i = 0; i < state_size; ++i) sum[i] += carried.data()[s * state_size + i];
-  }
+  ForParts(in, sequences, snapshots, [&](const FeaturePart& part, const StateSpacePart& memory) {
+    const auto of = [&](const Tensor& t, int64_t at) { return t.data() + at + part.first; };
+    const int64_t row = part.row * in.u.dim(1), sums = part.sequence * state_size;
+    HWY_DYNAMIC_DISPATCH(StateSpaceBackward)
+    (memory, {of(dy, row), of(d.u, row), of(d.a, sums), of(d.c, sums), of(carried, sums)});
+  });
+  AddBegunGradients(carried, sequences, dstate_in);
 }
 
 }  // namespace linnet
