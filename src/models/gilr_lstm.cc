@@ -16,10 +16,10 @@
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "gilr";
-
 class Layer {
  public:
+  static constexpr const char* kName = "gilr";
+
   Layer(const Params& p, const Sizes& c)
       : s_(p.State("s", {c.at("width")})),
         s_before_(p.State("s.before", {c.at("width")})),
@@ -76,17 +76,8 @@ Sizes CompleteSizes(Sizes sizes) {
 }  // namespace
 
 Architecture GilrLstm() {
-  return {.name = "gilr-lstm",
-          .title = "GILR-LSTM",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadLayerSizes,
-          .complete_sizes = CompleteSizes,
-          .make =
-              [](const Params& params, const Sizes& sizes) {
-                return MakeLayerStack<Layer>(params, sizes, kName,
-                                             [&](const Params& p) { return Layer(p, sizes); });
-              },
-          .recurrence_flops = [](const Sizes& s) { return 8.0 * s.at("layers") * s.at("width"); }};
+  return OfLayers<Layer>("gilr-lstm", "GILR-LSTM", ReadLayerSizes, CompleteSizes,
+                         [](const Sizes& s) { return 8.0 * s.at("layers") * s.at("width"); });
 }
 
 }  // namespace linnet::models

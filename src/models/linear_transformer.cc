@@ -11,13 +11,11 @@
 // before it. Biases of q and k are kept, as they shape phi; [H, D] of the queries' says how the channels are
 // cut into heads.
 #include "models/lineage.h"
-#include "models/sizes.h"
 #include "models/stack.h"
 
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "linear_attn";
 constexpr float kEps = 1e-6f;
 
 Tensor Filled(Dim width, float value) {
@@ -28,6 +26,8 @@ Tensor Filled(Dim width, float value) {
 
 class LinearAttention {
  public:
+  static constexpr const char* kName = "linear_attn";
+
   LinearAttention(const Params& p, const Sizes& c)
       : width_(c.at("width")),
         heads_(width_ / c.at("head_size")),
@@ -58,37 +58,11 @@ class LinearAttention {
   Tensor query_, query_bias_, key_, key_bias_, value_, proj_;
 };
 
-Sizes ReadSizes(const Checkpoint& checkpoint) {
-  Sizes sizes = ReadStackSizes(checkpoint);
-  const std::string bias = "blocks.0.linear_attn.query.bias";
-  AddHeads(checkpoint, bias, Extent(checkpoint, bias, 0), sizes);
-  return sizes;
-}
-
-Sizes CompleteSizes(Sizes sizes) {
-  sizes = CompleteStackSizes(std::move(sizes));
-  CompleteHeadSize(sizes);
-  sizes.try_emplace("context", kStackContext);
-  return sizes;
-}
-
-std::unique_ptr<Model> Make(const Params& params, const Sizes& sizes) {
-  return MakePreNormStack<LinearAttention>(params, sizes, kName, /*input_positions=*/true,
-                                           [&](const Params& p, int) { return LinearAttention(p, sizes); });
-}
-
 }  // namespace
 
 Architecture LinearTransformer() {
-  return {.name = "linear-transformer",
-          .title = "Linear Transformer",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make = Make,
-          .ignored = {},
-          // Per element of the state, as WKV-6: five operations.
-          .recurrence_flops = Wkv6RecurrenceFlops};
+  // Per element of the state, as WKV-6: five operations.
+  return OfHeads<LinearAttention>("linear-transformer", "Linear Transformer", Wkv6RecurrenceFlops);
 }
 
 }  // namespace linnet::models

@@ -28,7 +28,6 @@
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "lru";
 enum Rung : Dim { kTanh, kLinear, kDiagonal, kExp, kStable, kRing, kGamma };
 constexpr float kSlow = 0.5f;  // times the learning rate
 
@@ -60,6 +59,8 @@ Ring RingOf(const Sizes& c) {
 
 class Layer {
  public:
+  static constexpr const char* kName = "lru";
+
   Layer(const Params& p, const Sizes& c) : rung_(c.at("rung")), unit_(p, c.at("width"), c.at("layers")) {
     const Dim width = c.at("width"), N = c.at("state"), numbers = rung_ < kDiagonal ? N : 2 * N;
     x_ = p.State("x", {numbers});
@@ -151,17 +152,8 @@ Sizes CompleteSizes(Sizes sizes) {
 }  // namespace
 
 Architecture Lru() {
-  return {.name = "lru",
-          .title = "LRU",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make =
-              [](const Params& params, const Sizes& sizes) {
-                return MakeLayerStack<Layer>(params, sizes, kName,
-                                             [&](const Params& p) { return Layer(p, sizes); });
-              },
-          .recurrence_flops = [](const Sizes& s) { return 10.0 * s.at("layers") * s.at("state"); }};
+  return OfLayers<Layer>("lru", "LRU", ReadSizes, CompleteSizes,
+                         [](const Sizes& s) { return 10.0 * s.at("layers") * s.at("state"); });
 }
 
 }  // namespace linnet::models

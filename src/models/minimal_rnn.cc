@@ -15,10 +15,10 @@
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "minimal";
-
 class Layer {
  public:
+  static constexpr const char* kName = "minimal";
+
   Layer(const Params& p, const Sizes& c)
       : h_(p.State("h", {c.at("width")})),
         W_x_(p.Matrix("x.weight", {c.at("width"), c.at("width")}, OfInputs(c.at("width")))),
@@ -59,17 +59,7 @@ double RecurrenceFlops(const Sizes& s) { return 4.0 * s.at("layers") * s.at("wid
 }  // namespace
 
 Architecture MinimalRnn() {
-  return {.name = "minimal-rnn",
-          .title = "MinimalRNN",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make =
-              [](const Params& params, const Sizes& sizes) {
-                return MakeLayerStack<Layer>(params, sizes, kName,
-                                             [&](const Params& p) { return Layer(p, sizes); });
-              },
-          .recurrence_flops = RecurrenceFlops};
+  return OfLayers<Layer>("minimal-rnn", "MinimalRNN", ReadSizes, CompleteSizes, RecurrenceFlops);
 }
 
 }  // namespace linnet::models

@@ -18,11 +18,12 @@
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "qrnn";
 constexpr Dim kOutput = 1, kInput = 2;  // the pooling from which on there is such a gate
 
 class Layer {
  public:
+  static constexpr const char* kName = "qrnn";
+
   Layer(const Params& p, const Sizes& c) : c_(p.State("c", {c.at("width")})) {
     const Dim width = c.at("width"), window = c.at("window"), inputs = window * width;
     for (Dim k = 1; k < window; ++k) before_.push_back(p.State("x." + std::to_string(k), {width}));
@@ -82,17 +83,8 @@ Sizes CompleteSizes(Sizes sizes) {
 }  // namespace
 
 Architecture Qrnn() {
-  return {.name = "qrnn",
-          .title = "QRNN",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make =
-              [](const Params& params, const Sizes& sizes) {
-                return MakeLayerStack<Layer>(params, sizes, kName,
-                                             [&](const Params& p) { return Layer(p, sizes); });
-              },
-          .recurrence_flops = [](const Sizes& s) { return 4.0 * s.at("layers") * s.at("width"); }};
+  return OfLayers<Layer>("qrnn", "QRNN", ReadSizes, CompleteSizes,
+                         [](const Sizes& s) { return 4.0 * s.at("layers") * s.at("width"); });
 }
 
 }  // namespace linnet::models

@@ -22,7 +22,6 @@
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "s4d";
 enum Beginning : Dim { kLin, kInv, kLegS, kReal };
 constexpr float kSlow = 0.25f;  // times the learning rate
 
@@ -37,6 +36,8 @@ std::complex<double> InitialA(Dim start, Dim N, Dim n, const HippoModes& hippo) 
 
 class Layer {
  public:
+  static constexpr const char* kName = "s4d";
+
   Layer(const Params& p, const Sizes& c)
       : width_(c.at("width")), modes_(c.at("state") / 2), unit_(p, width_, c.at("layers")) {
     const Dim start = c.at("init"), N = c.at("state"), width = width_;
@@ -48,7 +49,7 @@ class Layer {
     x_ = p.State("x", {2, modes_, width_});
     A_re_ = p.Vector("A_re", shape, of_mode([](auto a) { return std::log(-a.real()); }), kSlow);
     if (start != kReal) A_im_ = p.Vector("A_im", shape, of_mode([](auto a) { return a.imag(); }), kSlow);
-    log_dt_ = p.Vector("log_dt", {width_}, LogStep, kSlow);
+    log_dt_ = p.Vector("log_dt", {width_}, LogSteps(), kSlow);
     C_ = p.Vector("C", {2, modes_, width_}, init::Normal(std::sqrt(0.5f)));
     D_ = p.Vector("D", {width_}, init::Normal(1));
   }
@@ -62,12 +63,6 @@ class Layer {
   }
 
  private:
-  static void LogStep(const Tensor& t, Random& random) {
-    for (Dim i = 0; i < t.size(); ++i) {
-      t.data()[i] = static_cast<float>(std::log(1e-3) + random.Uniform() * std::log(100.0));
-    }
-  }
-
   Dim width_, modes_;
   GatedUnit unit_;
   StateVar x_;
@@ -84,28 +79,16 @@ Sizes ReadSizes(const Checkpoint& checkpoint) {
 
 Sizes CompleteSizes(Sizes sizes) {
   sizes = CompleteLayerSizes(std::move(sizes), "S4D");
-  CompleteSize(sizes, "state", 64, 2, 1024);
+  CompletePairs(sizes, "state", 64, 1024);
   CompleteSize(sizes, "init", kLin, kLin, kReal);
-  Check(sizes["state"] % 2 == 0, "the size state must be even but is {}; half of it are complex modes",
-        sizes["state"]);
   return sizes;
 }
 
 }  // namespace
 
 Architecture S4d() {
-  return {.name = "s4d",
-          .title = "S4D",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make =
-              [](const Params& params, const Sizes& sizes) {
-                return MakeLayerStack<Layer>(params, sizes, kName,
-                                             [&](const Params& p) { return Layer(p, sizes); });
-              },
-          .recurrence_flops =
-              [](const Sizes& s) { return 6.0 * s.at("layers") * s.at("width") * s.at("state"); }};
+  return OfLayers<Layer>("s4d", "S4D", ReadSizes, CompleteSizes,
+                         [](const Sizes& s) { return 6.0 * s.at("layers") * s.at("width") * s.at("state"); });
 }
 
 }  // namespace linnet::models

@@ -18,7 +18,6 @@
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "s5";
 constexpr float kSlow = 0.5f;  // times the learning rate
 using Number = std::complex<double>;
 
@@ -71,6 +70,8 @@ Init OutputMatrix(Dim P, Dim width, const Modes& modes) {
 
 class Layer {
  public:
+  static constexpr const char* kName = "s5";
+
   Layer(const Params& p, const Sizes& c) : unit_(p, c.at("width"), c.at("layers")) {
     const Dim width = c.at("width"), P = c.at("state"), M = P / 2;
     const Modes modes(P, Chosen(c, "parts", M));
@@ -80,7 +81,7 @@ class Layer {
     x_ = p.State("x", {P});
     Lambda_re_ = p.Vector("Lambda_re", {M}, of_mode([](Number l) { return std::log(-l.real()); }), kSlow);
     Lambda_im_ = p.Vector("Lambda_im", {M}, of_mode([](Number l) { return l.imag(); }), kSlow);
-    log_step_ = p.Vector("log_step", {M}, LogStep, kSlow);
+    log_step_ = p.Vector("log_step", {M}, LogSteps(), kSlow);
     B_ = p.Vector("B", {P, width}, InputMatrix(P, width, modes), kSlow);
     C_ = p.Matrix("C", {width, P}, OutputMatrix(P, width, modes));
     D_ = p.Vector("D", {width}, init::Normal(1));
@@ -95,12 +96,6 @@ class Layer {
   }
 
  private:
-  static void LogStep(const Tensor& t, Random& random) {
-    for (Dim i = 0; i < t.size(); ++i) {
-      t.data()[i] = static_cast<float>(std::log(1e-3) + random.Uniform() * std::log(100.0));
-    }
-  }
-
   GatedUnit unit_;
   StateVar x_;
   Tensor Lambda_re_, Lambda_im_, log_step_, B_, C_, D_;
@@ -129,17 +124,8 @@ Sizes CompleteSizes(Sizes sizes) {
 }  // namespace
 
 Architecture S5() {
-  return {.name = "s5",
-          .title = "S5",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make =
-              [](const Params& params, const Sizes& sizes) {
-                return MakeLayerStack<Layer>(params, sizes, kName,
-                                             [&](const Params& p) { return Layer(p, sizes); });
-              },
-          .recurrence_flops = [](const Sizes& s) { return 8.0 * s.at("layers") * s.at("state"); }};
+  return OfLayers<Layer>("s5", "S5", ReadSizes, CompleteSizes,
+                         [](const Sizes& s) { return 8.0 * s.at("layers") * s.at("state"); });
 }
 
 }  // namespace linnet::models

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "models/residual.h"
+#include "models/sizes.h"
 #include "nn/layers.h"
 #include "nn/model.h"
 
@@ -122,6 +123,37 @@ std::unique_ptr<Model> MakePreNormStack(const Params& params, const Sizes& sizes
     return Block{Norm(p / "ln1", c.width), Norm(p / "ln2", c.width), make_mixer(p / name, layer),
                  Mlp(p / "mlp", c.width, sizes.at("ffn"), c.layers), layer};
   });
+}
+
+/// The architecture of such stacks with input positions, whose mixers Mixer(params, sizes) have their tensors
+/// below blocks.N.Mixer::kName: among them query.bias [H, D], which tells how the channels are cut into
+/// heads.
+template <class Mixer>
+Architecture OfHeads(const std::string& name, const std::string& title,
+                     double (*recurrence_flops)(const Sizes&)) {
+  return {.name = name,
+          .title = title,
+          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, Mixer::kName); },
+          .read_sizes =
+              [](const Checkpoint& checkpoint) {
+                Sizes sizes = ReadStackSizes(checkpoint);
+                const std::string bias = fmt::format("blocks.0.{}.query.bias", Mixer::kName);
+                AddHeads(checkpoint, bias, Extent(checkpoint, bias, 0), sizes);
+                return sizes;
+              },
+          .complete_sizes =
+              [](Sizes sizes) {
+                sizes = CompleteStackSizes(std::move(sizes));
+                CompleteHeadSize(sizes);
+                sizes.try_emplace("context", kStackContext);
+                return sizes;
+              },
+          .make =
+              [](const Params& params, const Sizes& sizes) {
+                return MakePreNormStack<Mixer>(params, sizes, Mixer::kName, /*input_positions=*/true,
+                                               [&](const Params& p, int) { return Mixer(p, sizes); });
+              },
+          .recurrence_flops = recurrence_flops};
 }
 
 }  // namespace linnet::models

@@ -14,16 +14,15 @@
 // bias of the keys would add the same number to all scores of a row and is left out; that of the queries, [H,
 // D], says in its shape how the channels are cut into heads.
 #include "models/lineage.h"
-#include "models/sizes.h"
 #include "models/stack.h"
 
 namespace linnet::models {
 namespace {
 
-constexpr const char* kName = "attn";
-
 class SelfAttention {
  public:
+  static constexpr const char* kName = "attn";
+
   SelfAttention(const Params& p, const Sizes& c)
       : width_(c.at("width")),
         head_size_(c.at("head_size")),
@@ -54,37 +53,11 @@ class SelfAttention {
   Tensor query_, query_bias_, key_, value_, proj_;
 };
 
-Sizes ReadSizes(const Checkpoint& checkpoint) {
-  Sizes sizes = ReadStackSizes(checkpoint);
-  const std::string bias = "blocks.0.attn.query.bias";
-  AddHeads(checkpoint, bias, Extent(checkpoint, bias, 0), sizes);
-  return sizes;
-}
-
-Sizes CompleteSizes(Sizes sizes) {
-  sizes = CompleteStackSizes(std::move(sizes));
-  CompleteHeadSize(sizes);
-  sizes.try_emplace("context", kStackContext);
-  return sizes;
-}
-
-std::unique_ptr<Model> Make(const Params& params, const Sizes& sizes) {
-  return MakePreNormStack<SelfAttention>(params, sizes, kName, /*input_positions=*/true,
-                                         [&](const Params& p, int) { return SelfAttention(p, sizes); });
-}
-
 }  // namespace
 
 Architecture Transformer() {
-  return {.name = "transformer",
-          .title = "Transformer",
-          .matches = [](const Checkpoint& checkpoint) { return IsStackOf(checkpoint, kName); },
-          .read_sizes = ReadSizes,
-          .complete_sizes = CompleteSizes,
-          .make = Make,
-          .ignored = {},
-          // Attention grows with the text and is not counted.
-          .recurrence_flops = [](const Sizes&) { return 0.0; }};
+  // Attention grows with the text and is not counted.
+  return OfHeads<SelfAttention>("transformer", "Transformer", [](const Sizes&) { return 0.0; });
 }
 
 }  // namespace linnet::models
