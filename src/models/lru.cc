@@ -24,6 +24,7 @@
 
 #include "models/gated_unit.h"
 #include "models/scans.h"
+#include "nn/derived.h"
 
 namespace linnet::models {
 namespace {
@@ -90,7 +91,9 @@ class Layer {
     }
     if (rung_ == kDiagonal) return ops::DiagonalScan(lambda_, Bu, batch, state[x_], ScanKind::kComplex);
     const EigenKind kind = rung_ == kExp ? EigenKind::kExp : EigenKind::kStable;
-    const auto [lambda, gamma] = ops::Eigenvalues({nu_, theta_, gamma_log_}, kind);
+    const auto [lambda, gamma] = eigen_({nu_, theta_, gamma_log_}, [&] {
+      return ops::Eigenvalues({nu_, theta_, gamma_log_}, kind);
+    });
     const Tensor b = gamma_log_ ? ops::ScaleColumns(Bu, gamma, NumberKind::kComplex) : Bu;
     return ops::DiagonalScan(lambda, b, batch, state[x_], ScanKind::kComplex);
   }
@@ -122,6 +125,7 @@ class Layer {
   GatedUnit unit_;
   StateVar x_;
   Tensor A_, B_, C_, D_, lambda_, nu_, theta_, gamma_log_;
+  Derived<ops::Eigen> eigen_;
 };
 
 /// A stable one is read as being on the ring, which is a matter of how it began.

@@ -18,6 +18,7 @@
 #include "models/gated_unit.h"
 #include "models/hippo.h"
 #include "models/scans.h"
+#include "nn/derived.h"
 
 namespace linnet::models {
 namespace {
@@ -55,18 +56,27 @@ class Layer {
   }
 
   Tensor operator()(const Tensor& u, const Batch& batch, const State& state) const {
-    const auto [a, b] = ops::Eigenvalues({A_re_, A_im_, log_dt_}, EigenKind::kZeroOrderHold);
-    const Tensor Cb =
-        ops::ScaleColumns(C_.Reshape({1, C_.size()}), b.Reshape({C_.size()}), NumberKind::kComplex);
-    const Tensor y = ops::StateSpace({u, a.Reshape(C_.shape()), Cb.Reshape(C_.shape())}, batch, state[x_]);
+    const auto [a, Cb] = in_steps_({A_re_, A_im_, log_dt_, C_}, [this] { return InSteps(); });
+    const Tensor y = ops::StateSpace({u, a, Cb}, batch, state[x_]);
     return unit_(ops::Add(y, ops::ScaleColumns(u, D_)));
   }
 
  private:
+  struct Steps {
+    Tensor a, Cb;
+  };
+  Steps InSteps() const {
+    const auto [a, b] = ops::Eigenvalues({A_re_, A_im_, log_dt_}, EigenKind::kZeroOrderHold);
+    const Tensor Cb =
+        ops::ScaleColumns(C_.Reshape({1, C_.size()}), b.Reshape({C_.size()}), NumberKind::kComplex);
+    return {a.Reshape(C_.shape()), Cb.Reshape(C_.shape())};
+  }
+
   Dim width_, modes_;
   GatedUnit unit_;
   StateVar x_;
   Tensor A_re_, A_im_, log_dt_, C_, D_;
+  Derived<Steps> in_steps_;
 };
 
 /// Which of the complex ones it began as cannot be told any more.

@@ -14,6 +14,7 @@
 #include "models/gated_unit.h"
 #include "models/hippo.h"
 #include "models/scans.h"
+#include "nn/derived.h"
 
 namespace linnet::models {
 namespace {
@@ -88,8 +89,9 @@ class Layer {
   }
 
   Tensor operator()(const Tensor& u, const Batch& batch, const State& state) const {
+    const EigenInputs p{Lambda_re_, Lambda_im_, log_step_};
     const auto [Lbar, gain] =
-        ops::Eigenvalues({Lambda_re_, Lambda_im_, log_step_}, EigenKind::kZeroOrderHold);
+        eigen_({p.re, p.im, p.step}, [&] { return ops::Eigenvalues(p, EigenKind::kZeroOrderHold); });
     const Tensor Bu = ops::ScaleColumns(ops::Linear(u, B_), gain, NumberKind::kComplex);
     const Tensor x = ops::DiagonalScan(Lbar, Bu, batch, state[x_], ScanKind::kComplex);
     return unit_(ops::Add(ops::Linear(x, C_), ops::ScaleColumns(u, D_)));
@@ -99,6 +101,7 @@ class Layer {
   GatedUnit unit_;
   StateVar x_;
   Tensor Lambda_re_, Lambda_im_, log_step_, B_, C_, D_;
+  Derived<ops::Eigen> eigen_;
 };
 
 Sizes ReadSizes(const Checkpoint& checkpoint) {
