@@ -67,6 +67,7 @@ std::span<const Architecture> Architectures() {
       models::GilrLstm(),
       models::MinimalRnn(),
       models::Lru(),
+      models::S4(),
       models::S4d(),
       models::S5(),
       models::Transformer(),

@@ -1,5 +1,5 @@
-// The architectures whose recurrence is diagonal, and what leads to them, for the registry. Each is a file of
-// this folder.
+// The architectures whose recurrence is diagonal or nearly so, and what leads to them, for the registry. Each
+// is a file of this folder.
 #pragma once
 
 #include "nn/model.h"
@@ -11,6 +11,7 @@ Architecture Sru();
 Architecture GilrLstm();
 Architecture MinimalRnn();
 Architecture Lru();
+Architecture S4();
 Architecture S4d();
 Architecture S5();
 

@@ -14,6 +14,9 @@ struct Batch : Sequences {
   /// In training: keep only the inputs of blocks and run them again in the backward pass (activation
   /// checkpointing). Batch and State must then live until Backward.
   bool recompute = false;
+  /// In training: another batch goes on where the sequences of this one end, from the states that it leaves.
+  /// Where none does, a model may leave the new states out.
+  bool goes_on = false;
 
   /// Appends a sequence that continues the state in `state_slot`. Throws Error if it is empty.
   void Append(const std::vector<int>& ids, int state_slot);

@@ -76,6 +76,7 @@ std::vector<Chunk> CutSamples(const Samples& samples, int64_t tokens) {
   for (int64_t begin = 0; begin < longest; begin += tokens) {
     Chunk& part = parts.emplace_back();
     part.batch.recompute = whole.recompute;
+    part.batch.goes_on = true;
     std::vector<int64_t> rows;
     for (int s = 0; s < whole.sequences(); ++s) {
       const int64_t from = whole.start[s] + begin, to = std::min<int64_t>(from + tokens, whole.start[s + 1]);
