@@ -421,7 +421,8 @@ class Backend {
                                   const StateSpaceInputs& gradients, const Tensor& dstate_in) = 0;
   /// The state space d, but for its c, as the bilinear rule has it: with delta half the step, D = 1 / (1 -
   /// delta Lambda), and s = 1 / (1 + 2 Re sum P* q),
-  ///   a = (1 + delta Lambda) D    q = delta D P    p = 2 s P* D    b = b' - s q 2 Re sum P* b', b' = 2 delta D B
+  ///   a = (1 + delta Lambda) D    q = delta D P    p = 2 s P* D
+  ///   b = b' - s q 2 Re sum P* b' with b' = 2 delta D B
   virtual void Bilinear(const DplrParameters& p, const DplrInputs& d) = 0;
   /// d: the gradients of a, p, q, b. Those of the parameters are +=.
   virtual void BilinearBackward(const DplrParameters& p, const DplrInputs& d,
