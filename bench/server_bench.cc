@@ -9,16 +9,13 @@
 //
 // Everything that is compared is measured in one run, in turns; medians of the rounds.
 #include <atomic>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
 #include <thread>
 
+#include "bench/engine_jobs.h"
 #include "bench/http_streams.h"
 #include "bench/measure.h"
 #include "infer/generator.h"
-#include "serve/engine.h"
-#include "text/tokenizer_of.h"
 
 namespace linnet::bench {
 namespace {
@@ -33,18 +30,6 @@ struct Arguments {
   HttpStreamsOptions http;
 };
 
-std::string TokenizerNamed(const LoadedModel& model) {
-  const auto named = model.metadata.find("tokenizer");
-  return named == model.metadata.end() ? "" : named->second;
-}
-
-std::vector<int> SomeTokens(int64_t count, int vocab, uint64_t seed) {
-  Random random(seed);
-  std::vector<int> tokens(static_cast<size_t>(count));
-  for (int& token : tokens) token = 1 + static_cast<int>(random.Uniform() * (vocab - 1));
-  return tokens;
-}
-
 Job Stream(const Tokenizer& tokenizer, int64_t tokens, uint64_t seed) {
   Job job;
   job.client = fmt::format("{}", seed % 16);
@@ -54,38 +39,6 @@ Job Stream(const Tokenizer& tokenizer, int64_t tokens, uint64_t seed) {
   job.seed = seed;
   return job;
 }
-
-/// Submits jobs and waits for their ends.
-class Jobs {
- public:
-  explicit Jobs(Engine& engine) : engine_(engine) {}
-  ~Jobs() { Wait(); }
-  Engine::JobId Submit(Job job) {
-    {
-      std::lock_guard lock(mutex_);
-      ++left_;
-    }
-    const auto on_end = job.on_end;
-    job.on_end = [this, on_end](const JobResult& result) {
-      if (!result.error.empty()) std::fprintf(stderr, "server_bench: %s\n", result.error.c_str());
-      if (on_end) on_end(result);
-      std::lock_guard lock(mutex_);
-      --left_;
-      ended_.notify_all();
-    };
-    return engine_.Submit(std::move(job));
-  }
-  void Wait() {
-    std::unique_lock lock(mutex_);
-    ended_.wait(lock, [&] { return left_ == 0; });
-  }
-
- private:
-  Engine& engine_;
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  int left_ = 0;
-};
 
 /// Tokens a second of a plain loop of forward passes over as many sequences.
 double PlainDecode(const LoadedModel& model, int sequences, int steps) {
@@ -263,8 +216,7 @@ int main(int argc, char** argv) {
     std::puts(report.dump(2).c_str());
     return 0;
   }
-  const auto tokenizer =
-      TokenizerOf({arguments.model, model.vocab(), "", TokenizerNamed(model), model.vocabulary});
+  const auto tokenizer = TokenizerOf(model, arguments.model);
   std::vector<double> plain, together, shares;
   const int batch = std::min(arguments.streams, arguments.slots);
   for (int round = 0; round < arguments.rounds; ++round) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "serve/chat_request.h"
-#include "serve/tools.h"
+#include "serve/tool_stream.h"
 #include "text/utf8.h"
 
 namespace linnet {
@@ -29,7 +29,7 @@ class AnswerStream {
  public:
   struct Pieces {
     std::string reasoning, content;  // valid UTF-8
-    std::vector<ToolCall> calls;
+    std::vector<ToolCallPiece> calls;
     bool empty() const { return reasoning.empty() && content.empty() && calls.empty(); }
   };
 

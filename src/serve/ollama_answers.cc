@@ -8,6 +8,7 @@
 #include "serve/job_group.h"
 #include "serve/ollama.h"
 #include "serve/openai_json.h"
+#include "serve/tools.h"
 
 namespace linnet {
 namespace {
@@ -44,7 +45,8 @@ class OllamaReply : public JobGroup {
 
   void OnEnd(size_t /*job*/, const JobResult& result) override {
     Take(stream_ ? stream_->Finish() : AnswerStream::Pieces{"", characters_.Finish(), {}});
-    Json last = Line(std::exchange(whole_, {}));
+    TurnBrokenCallsToText();
+    Json last = Line(std::exchange(told_, {}));
     last["done"] = true;
     last["done_reason"] = FinishReason(result.end);
     last["total_duration"] = Nanoseconds(Clock::now() - start_);
@@ -68,27 +70,47 @@ class OllamaReply : public JobGroup {
   }
 
  private:
-  void Take(AnswerStream::Pieces pieces) {
-    if (pieces.empty()) return;
-    if (streams_) return Write(Line(pieces));
-    whole_.reasoning += pieces.reasoning;
-    whole_.content += pieces.content;
-    std::move(pieces.calls.begin(), pieces.calls.end(), std::back_inserter(whole_.calls));
+  /// What one line tells. Calls come whole here, as objects.
+  struct Told {
+    std::string reasoning, content;
+    std::vector<ToolCall> calls;
+  };
+
+  void Take(const AnswerStream::Pieces& pieces) {
+    told_.reasoning += pieces.reasoning;
+    told_.content += pieces.content;
+    Append(pieces.calls, told_.calls);
+    const bool in_call = !told_.calls.empty() && !told_.calls.back().whole;
+    if (!streams_ || pieces.empty() || in_call) return;
+    TurnBrokenCallsToText();
+    Write(Line(std::exchange(told_, {})));
   }
 
-  Json Line(const AnswerStream::Pieces& pieces) const {
+  void TurnBrokenCallsToText() {
+    std::vector<ToolCall> whole;
+    for (ToolCall& call : told_.calls) {
+      const bool right = call.whole && Json::parse(call.arguments, nullptr, false).is_object();
+      if (right)
+        whole.push_back(std::move(call));
+      else
+        told_.content = AnswerWithCalls(std::move(told_.content), {call});
+    }
+    told_.calls = std::move(whole);
+  }
+
+  Json Line(const Told& told) const {
     Json line = {{"model", model_}, {"created_at", Rfc3339(UnixTime())}};
     if (chat_) {
-      Json message = {{"role", "assistant"}, {"content", pieces.content}};
-      if (!pieces.reasoning.empty()) message["thinking"] = pieces.reasoning;
-      for (const ToolCall& call : pieces.calls) {
+      Json message = {{"role", "assistant"}, {"content", told.content}};
+      if (!told.reasoning.empty()) message["thinking"] = told.reasoning;
+      for (const ToolCall& call : told.calls) {
         const Json function = {{"name", call.name}, {"arguments", Json::parse(call.arguments)}};
         message["tool_calls"].push_back({{"function", function}});
       }
       line["message"] = std::move(message);
     } else {
-      line["response"] = pieces.content;
-      if (!pieces.reasoning.empty()) line["thinking"] = pieces.reasoning;
+      line["response"] = told.content;
+      if (!told.reasoning.empty()) line["thinking"] = told.reasoning;
     }
     line["done"] = false;
     return line;
@@ -104,7 +126,7 @@ class OllamaReply : public JobGroup {
   bool chat_, streams_, begun_ = false;
   std::optional<AnswerStream> stream_;
   Utf8Stream characters_{Utf8Stream::Mode::kValid};
-  AnswerStream::Pieces whole_;  // of an answer that is not streamed
+  Told told_;  // what has not been written yet
   Clock::time_point start_ = Clock::now();
 };
 

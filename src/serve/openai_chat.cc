@@ -8,6 +8,7 @@
 #include "serve/openai.h"
 #include "serve/openai_json.h"
 #include "serve/router.h"
+#include "serve/tools.h"
 
 namespace linnet {
 namespace {
@@ -18,10 +19,15 @@ struct Choice {
 
   AnswerStream stream;
   std::string content, reasoning;
-  Json calls = Json::array();
+  std::vector<ToolCall> calls;
   Json logprobs = Json::array();  // of tokens that have not been sent yet
-  size_t call_count = 0;
   std::string finish_reason;
+
+  /// A call that was cut off is none that the client could make.
+  std::string ReasonOf(Generation::End end) const {
+    const std::string reason = FinishReason(end);
+    return reason == "stop" && !calls.empty() && calls.back().whole ? "tool_calls" : reason;
+  }
 };
 
 class ChatReply : public JobGroup {
@@ -52,7 +58,7 @@ class ChatReply : public JobGroup {
     Take(job, choice.stream.Finish());
     usage_.Add(result, turn_ ? turn_->tokens_before : 0);
     place_ = result.place;
-    choice.finish_reason = choice.call_count > 0 ? "tool_calls" : FinishReason(result.end);
+    choice.finish_reason = choice.ReasonOf(result.end);
     if (!streams_) return;
     BeginStream();
     WriteDelta(job, Json::object());
@@ -62,7 +68,8 @@ class ChatReply : public JobGroup {
     if (!turn_) return SendEnd();
     // The client goes on as soon as it has the end, be it at another server: all has to be stored by then.
     const auto self = std::static_pointer_cast<ChatReply>(shared_from_this());
-    served_.conversations->Keep(std::move(*turn_), choices_[0].content, std::move(place_), [self](bool kept) {
+    const std::string answer = AnswerWithCalls(choices_[0].content, choices_[0].calls);
+    served_.conversations->Keep(std::move(*turn_), answer, std::move(place_), [self](bool kept) {
       if (kept) return self->SendEnd();
       self->SendFailure(HttpError(503, "the answer could not be kept in its session", "", "store_failed"));
     });
@@ -122,42 +129,50 @@ class ChatReply : public JobGroup {
     if (pieces.empty()) return;
     Choice& choice = choices_[index];
     choice.content += pieces.content;
-    if (streams_) return Stream(index, std::move(pieces));
     choice.reasoning += pieces.reasoning;
-    for (const ToolCall& call : pieces.calls) {
-      choice.calls.push_back({{"id", NewId("call_")},
-                              {"type", "function"},
-                              {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
-      ++choice.call_count;
-    }
+    if (streams_) Stream(index, pieces);
+    Append(pieces.calls, choice.calls);
   }
 
-  void Stream(size_t index, AnswerStream::Pieces pieces) {
+  void Stream(size_t index, const AnswerStream::Pieces& pieces) {
     BeginStream();
     if (!pieces.reasoning.empty()) WriteDelta(index, {{"reasoning_content", pieces.reasoning}});
     if (!pieces.content.empty()) WriteDelta(index, {{"content", pieces.content}});
-    for (const ToolCall& call : pieces.calls) {
-      const size_t number = choices_[index].call_count++;
-      const auto write = [&](Json part) {
-        WriteDelta(index, {{"tool_calls", Json::array({std::move(part)})}});
-      };
-      write({{"index", number},
-             {"id", NewId("call_")},
-             {"type", "function"},
-             {"function", {{"name", call.name}, {"arguments", ""}}}});
-      write({{"index", number}, {"function", {{"arguments", call.arguments}}}});
+    size_t begun = choices_[index].calls.size();
+    const auto write = [&](Json part) {
+      WriteDelta(index, {{"tool_calls", Json::array({std::move(part)})}});
+    };
+    for (const ToolCallPiece& piece : pieces.calls) {
+      if (piece.begins) {
+        write({{"index", begun++},
+               {"id", NewId("call_")},
+               {"type", "function"},
+               {"function", {{"name", piece.name}, {"arguments", ""}}}});
+      }
+      if (!piece.arguments.empty())
+        write({{"index", begun - 1}, {"function", {{"arguments", piece.arguments}}}});
     }
+  }
+
+  static Json CallsJson(const std::vector<ToolCall>& calls) {
+    Json list = Json::array();
+    for (const ToolCall& call : calls) {
+      list.push_back({{"id", NewId("call_")},
+                      {"type", "function"},
+                      {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+    }
+    return list;
   }
 
   void SendWhole() {
     Json list = Json::array();
     for (size_t i = 0; i < choices_.size(); ++i) {
       Choice& choice = choices_[i];
-      const bool only_calls = choice.content.empty() && choice.call_count > 0;
+      const bool only_calls = choice.content.empty() && !choice.calls.empty();
       Json message = {{"role", "assistant"}, {"content", only_calls ? Json() : Json(choice.content)}};
       message["refusal"] = nullptr;
       if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
-      if (choice.call_count > 0) message["tool_calls"] = std::move(choice.calls);
+      if (!choice.calls.empty()) message["tool_calls"] = CallsJson(choice.calls);
       Json logprobs;
       if (wants_logprobs_) logprobs = {{"content", std::move(choice.logprobs)}, {"refusal", nullptr}};
       list.push_back({{"index", i},

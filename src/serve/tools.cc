@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
 #include "serve/fields.h"
@@ -11,7 +10,6 @@
 namespace linnet {
 namespace {
 
-constexpr std::string_view kFence = "```", kOpening = "```json";
 constexpr size_t kMostTools = 128;
 
 std::string Compact(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -94,8 +92,14 @@ std::string ToolsText(const std::vector<Tool>& tools, const ToolChoice& choice) 
                : "Return only a JSON function call.");
 }
 
-/// A call of an assistant's message, as the model wrote it.
-std::string CallText(const Json& call, const std::string& where) {
+/// A call as the model writes it.
+std::string CallText(const ToolCall& call) {
+  return fmt::format("```json\n{{\"name\":{},\"arguments\":{}{}", Compact(call.name), call.arguments,
+                     call.whole ? "}\n```" : "");
+}
+
+/// A call of an assistant's message.
+ToolCall ReadCall(const Json& call, const std::string& where) {
   const Fields fields(call, where + ".");
   const Json* function = fields.Find("function");
   if (function == nullptr) fields.Refuse("function", "is missing");
@@ -109,7 +113,7 @@ std::string CallText(const Json& call, const std::string& where) {
     arguments = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
   }
   if (!arguments.is_object()) named.Refuse("arguments", "must be the JSON of an object");
-  return fmt::format("{}\n{}\n{}", kOpening, Compact({{"name", *name}, {"arguments", arguments}}), kFence);
+  return {*name, Compact(arguments), /*whole=*/true};
 }
 
 /// The text of a content that is a string or parts of text.
@@ -135,38 +139,14 @@ void AddMessage(const Json& message, const std::string& where, Json& messages, b
       messages.push_back({{"role", "user"}, {"content", "Function output:\n" + ContentText(message)}});
     }
   } else if (role == "assistant" && message.contains("tool_calls") && message["tool_calls"].is_array()) {
-    std::string text = ContentText(message);
-    const Json& calls = message["tool_calls"];
-    for (size_t i = 0; i < calls.size(); ++i)
-      text += (text.empty() ? "" : "\n") + CallText(calls[i], fmt::format("{}.tool_calls[{}]", where, i));
-    messages.push_back({{"role", "assistant"}, {"content", text}});
+    std::vector<ToolCall> calls;
+    for (const Json& call : message["tool_calls"])
+      calls.push_back(ReadCall(call, fmt::format("{}.tool_calls[{}]", where, calls.size())));
+    messages.push_back({{"role", "assistant"}, {"content", AnswerWithCalls(ContentText(message), calls)}});
   } else {
     messages.push_back(message);
   }
   after_result = is_result;
-}
-
-/// Calls in what stands in a block; nothing if it is none.
-std::optional<std::vector<ToolCall>> CallsIn(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
-  const Json list = json.is_object() ? Json::array({json}) : json;
-  if (!list.is_array() || list.empty()) return {};
-  std::vector<ToolCall> calls;
-  for (const Json& call : list) {
-    if (!call.is_object() || !call.contains("name") || !call["name"].is_string()) return {};
-    Json arguments = call.value("arguments", Json::object());
-    if (arguments.is_string()) arguments = Json::parse(arguments.get<std::string>(), nullptr, false);
-    if (!arguments.is_object()) return {};
-    calls.push_back({call["name"].get<std::string>(), Compact(arguments)});
-  }
-  return calls;
-}
-
-/// Bytes at the end of `text` that are the start of `token`.
-size_t StartAtEnd(std::string_view text, std::string_view token) {
-  for (size_t length = std::min(text.size(), token.size() - 1); length > 0; --length)
-    if (token.starts_with(text.substr(text.size() - length))) return length;
-  return 0;
 }
 
 /// References within a schema, which has become a part of another at `place`.
@@ -233,69 +213,9 @@ std::string ForcedCallSchema(const Json& request) {
   return Compact({{"anyOf", calls}});
 }
 
-bool ToolStream::StepText(Pieces& out) {
-  const size_t found = held_.find(kOpening);
-  const size_t certain = found != std::string::npos ? found : held_.size() - StartAtEnd(held_, kOpening);
-  out.text += held_.substr(0, certain);
-  held_.erase(0, certain);
-  if (found == std::string::npos) return false;
-  part_ = Part::kBlock;
-  return true;
-}
-
-bool ToolStream::StepBlock(Pieces& out) {
-  // A fence may be part of a string: the block ends at one before which stands a whole call.
-  for (size_t end = held_.find(kFence, kOpening.size()); end != std::string::npos;
-       end = held_.find(kFence, end + 1)) {
-    auto calls = CallsIn(std::string_view(held_).substr(kOpening.size(), end - kOpening.size()));
-    if (!calls) continue;
-    std::move(calls->begin(), calls->end(), std::back_inserter(out.calls));
-    held_.erase(0, end + kFence.size());
-    part_ = Part::kText;
-    return true;
-  }
-  return false;
-}
-
-bool ToolStream::Step(Pieces& out) {
-  switch (part_) {
-    case Part::kStart: {
-      const size_t begin = held_.find_first_not_of(" \n\r\t");
-      if (begin == std::string::npos) return false;
-      part_ = held_[begin] == '{' ? Part::kBare : Part::kText;
-      return true;
-    }
-    case Part::kText:
-      return StepText(out);
-    case Part::kBlock:
-      return StepBlock(out);
-    case Part::kBare:
-      return false;
-  }
-  return false;
-}
-
-ToolStream::Pieces ToolStream::Push(std::string_view bytes) {
-  held_ += bytes;
-  Pieces out;
-  while (Step(out)) {
-  }
-  return out;
-}
-
-ToolStream::Pieces ToolStream::Finish() {
-  Pieces out;
-  const std::string rest = std::exchange(held_, {});
-  const bool in_block = part_ == Part::kBlock;
-  std::optional<std::vector<ToolCall>> calls;
-  if (in_block || part_ == Part::kBare)
-    calls = CallsIn(std::string_view(rest).substr(in_block ? kOpening.size() : 0));
-  if (calls) {
-    out.calls = std::move(*calls);
-  } else {
-    out.text = rest;
-  }
-  return out;
+std::string AnswerWithCalls(std::string text, const std::vector<ToolCall>& calls) {
+  for (const ToolCall& call : calls) text += (text.empty() ? "" : "\n") + CallText(call);
+  return text;
 }
 
 }  // namespace linnet

@@ -1,5 +1,6 @@
 // Tools: how a model that was taught to use them reads what there is, writes a call, and reads what came of
-// it. The text forms are those of the RWKV-7 G1 models (the list of templates that comes with them):
+// it (serve/tool_stream.h finds calls in answers). The text forms are those of the RWKV-7 G1 models (the list
+// of templates that comes with them):
 //
 //   System: Tools:
 //   [
@@ -18,18 +19,13 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "serve/json.h"
+#include "serve/tool_stream.h"
 #include "text/chat.h"
 
 namespace linnet {
-
-struct ToolCall {
-  std::string name;
-  std::string arguments;  // JSON
-};
 
 /// The messages of a request in which `tools`, calls and results have become text: roles are system (or
 /// developer), user and assistant, and contents are strings or lists of parts. Throws HttpError 400, naming
@@ -39,29 +35,7 @@ Json WithoutTools(const Json& request, const ChatTemplate& chat);
 /// A JSON schema of the call that `tool_choice` demands; "" if it demands none. Throws HttpError 400.
 std::string ForcedCallSchema(const Json& request);
 
-/// Splits an answer, as it comes, into text and calls. A call is the object above between ```json and ```, a
-/// list of such objects there, or an object alone that is the whole answer; what only looks like one is text.
-class ToolStream {
- public:
-  struct Pieces {
-    std::string text;
-    std::vector<ToolCall> calls;
-  };
-  /// The next bytes, and what is now certain.
-  Pieces Push(std::string_view bytes);
-  /// The answer ends: what was held back.
-  Pieces Finish();
-
- private:
-  enum class Part { kStart, kText, kBlock, kBare };
-
-  /// Takes from what is held what is certain; false if more has to come.
-  bool Step(Pieces& out);
-  bool StepText(Pieces& out);
-  bool StepBlock(Pieces& out);
-
-  Part part_ = Part::kStart;
-  std::string held_;
-};
+/// An answer as the model writes it: its text, then its calls.
+std::string AnswerWithCalls(std::string text, const std::vector<ToolCall>& calls);
 
 }  // namespace linnet

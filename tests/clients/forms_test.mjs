@@ -80,16 +80,86 @@ test('a call that is demanded', async () => {
   assert.ok((await chat({ messages: next, tools })).choices.length === 1);
 });
 
-test('calls in a stream', async () => {
-  const runner = client.chat.completions.stream({ model, messages, max_tokens: 300, tools, tool_choice: 'required' });
-  let first;
-  for await (const chunk of runner) {
-    for (const { delta } of chunk.choices) first ??= delta.tool_calls?.[0];
+/** What a client sees of a stream: its pieces of calls, and what they are together. */
+async function streamed(more) {
+  const seen = { content: '', calls: [], pieces: [], reason: null };
+  for await (const chunk of await chat({ ...more, stream: true })) {
+    const [{ delta, finish_reason }] = chunk.choices;
+    seen.content += delta.content ?? '';
+    seen.reason ??= finish_reason;
+    for (const piece of delta.tool_calls ?? []) {
+      seen.pieces.push(piece);
+      if (piece.id) {
+        assert.equal(piece.index, seen.calls.length);
+        assert.ok(piece.type === 'function' && piece.function.name && piece.function.arguments === '');
+        seen.calls.push({ name: piece.function.name, arguments: '' });
+      } else {
+        assert.deepEqual([piece.index, Object.keys(piece.function)], [seen.calls.length - 1, ['arguments']]);
+      }
+      seen.calls[piece.index].arguments += piece.function.arguments;
+    }
   }
-  assert.ok(first.index === 0 && first.id && first.type === 'function' && first.function.name);
+  return seen;
+}
+
+test('arguments stream as they are written', async () => {
+  const asked = { tools, tool_choice: { type: 'function', function: { name: 'get_weather' } } };
+  const { content, calls, pieces, reason } = await streamed(asked);
+  assert.deepEqual([content, reason, calls.length], ['', 'tool_calls', 1]);
+  assert.ok(pieces.length > 10);  // a byte is a token of the starter's
+  const [call] = (await chat(asked)).choices[0].message.tool_calls;
+  assert.equal(calls[0].name, call.function.name);
+  assert.deepEqual(JSON.parse(calls[0].arguments), JSON.parse(call.function.arguments));
+});
+
+test('the SDK puts calls together', async () => {
+  const runner = client.chat.completions.stream({ model, messages, max_tokens: 300, tools, tool_choice: 'required' });
+  let deltas = 0;
+  runner.on('tool_calls.function.arguments.delta', () => ++deltas);
   const [choice] = (await runner.finalChatCompletion()).choices;
   assert.equal(choice.finish_reason, 'tool_calls');
   assert.equal(typeof JSON.parse(choice.message.tool_calls[0].function.arguments), 'object');
+  assert.ok(deltas > 0);
+});
+
+// What the model writes is given by a grammar here; that it may be a call is given by the tools.
+const writes = (text) => ({ tools, grammar: `root ::= ${JSON.stringify(text)}` });
+
+test('several calls at once, and text', async () => {
+  const asked = writes('I ask. ```json\n[{"name": "now", "arguments": {}}, {"name": "get_weather", "arguments": {"city": "一"}}]\n```');
+  const { content, calls, reason } = await streamed(asked);
+  const [choice] = (await chat(asked)).choices;
+  assert.deepEqual([content.trim(), choice.message.content.trim()], ['I ask.', 'I ask.']);
+  assert.deepEqual(calls, [{ name: 'now', arguments: '{}' }, { name: 'get_weather', arguments: '{"city": "一"}' }]);
+  assert.deepEqual(choice.message.tool_calls.map((call) => call.function), [calls[0], { ...calls[1], arguments: '{"city":"一"}' }]);
+  assert.deepEqual([reason, choice.finish_reason], ['tool_calls', 'tool_calls']);
+});
+
+test('what only looks like a call is text', async () => {
+  const text = '```json\n{"name": "Ada", "age": 36}\n```';
+  const { content, calls, reason } = await streamed(writes(text));
+  assert.deepEqual([content, calls, reason], [text, [], 'stop']);
+  assert.equal((await chat(writes(text))).choices[0].message.content, text);
+});
+
+test('a call that is cut off stays one', async () => {
+  const text = '```json\n{"name": "now", "arguments": {"zone": "CET"}}\n```';
+  const written = text.slice(text.indexOf('{"zone'));
+  let cut = 0;
+  for (let max_tokens = 1; max_tokens < text.length - 6; max_tokens += 4) {
+    const asked = { ...writes(text), max_tokens };
+    const { content, calls, reason } = await streamed(asked);
+    const [choice] = (await chat(asked)).choices;
+    assert.deepEqual([reason, choice.finish_reason], ['length', 'length']);
+    assert.equal(choice.message.content ?? '', content);
+    assert.ok(text.startsWith(content));
+    if (calls.length === 0) continue;
+    cut += calls[0].arguments.length;
+    assert.equal(content, '');
+    assert.ok(written.startsWith(calls[0].arguments));
+    assert.equal(choice.message.tool_calls[0].function.name, 'now');
+  }
+  assert.ok(cut > 0);
 });
 
 test('what cannot be kept is refused by name', async () => {

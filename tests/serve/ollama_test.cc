@@ -176,6 +176,32 @@ TEST_F(OllamaTest, CallsOfToolsComeAsObjects) {
   EXPECT_EQ(Post("/api/chat", next)["done"], true);
 }
 
+TEST_F(OllamaTest, CallsThatAreNotWholeAreText) {
+  const Json tools = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
+  const std::string call = R"({\"name\":\"f\",\"arguments\":{)";
+  const auto asked = [&](const std::string& rest, int most) {
+    return Chat({{"tools", tools},
+                 {"grammar", "root ::= \"Now. ```json\\n" + call + rest + "}\\n```\""},
+                 {"options", {{"num_predict", most}, {"seed", 1}}}});
+  };
+  for (const auto& [rest, most] : {std::pair{"}", 100}, std::pair{"a}", 100}, std::pair{"}", 38}}) {
+    std::string text;
+    size_t calls = 0;
+    for (const Json& line : Stream("/api/chat", asked(rest, most))) {
+      text += line["message"]["content"].get<std::string>();
+      if (line["message"].contains("tool_calls")) calls += line["message"]["tool_calls"].size();
+    }
+    const bool whole = most == 100 && rest == std::string("}");
+    EXPECT_EQ(calls, whole ? 1u : 0u);
+    EXPECT_EQ(text.find("```json\n{\"name\":\"f\"") == std::string::npos, whole) << text;
+    Json body = asked(rest, most);
+    body["stream"] = false;
+    const Json message = Post("/api/chat", body)["message"];
+    EXPECT_EQ(message.contains("tool_calls"), whole);
+    EXPECT_EQ(message["content"], text);
+  }
+}
+
 TEST_F(OllamaTest, Embeds) {
   const Json both = Post("/api/embed", {{"model", "tiny"}, {"input", {"a state", "a song"}}});
   ASSERT_EQ(both["embeddings"].size(), 2u);

@@ -93,53 +93,11 @@ TEST(Tools, RefusalsNameTheField) {
             "messages[0].tool_calls[0].function.arguments");
 }
 
-/// What comes of an answer in pieces of so many bytes: text, then calls.
-std::string Split(const std::string& answer, size_t piece) {
-  ToolStream stream;
-  std::string text, calls;
-  const auto take = [&](const ToolStream::Pieces& pieces) {
-    text += pieces.text;
-    for (const ToolCall& call : pieces.calls) calls += "|" + call.name + call.arguments;
-  };
-  for (size_t i = 0; i < answer.size(); i += piece)
-    take(stream.Push(std::string_view(answer).substr(i, piece)));
-  take(stream.Finish());
-  return text + calls;
-}
-
-TEST(ToolStream, FindsCallsInPiecesOfAnySize) {
-  for (size_t piece : {1, 2, 3, 7, 1000}) {
-    EXPECT_EQ(Split("```json\n{\"name\":\"f\",\"arguments\":{\"a\":1}}\n```", piece), "|f{\"a\":1}");
-    EXPECT_EQ(Split(" ```json\n{\"name\": \"f\", \"arguments\": {\"a\": \"```\"}}\n```", piece),
-              " |f{\"a\":\"```\"}");
-    EXPECT_EQ(
-        Split("Let me see. ```json\n{\"name\":\"f\"}\n```\n```json\n{\"name\":\"g\",\"arguments\":{}}\n```",
-              piece),
-        "Let me see. \n|f{}|g{}");
-    EXPECT_EQ(Split("```json\n[{\"name\":\"f\"},{\"name\":\"g\"}]```", piece), "|f{}|g{}");
-    // What ended the answer may have come before the block's end.
-    EXPECT_EQ(Split("```json\n{\"name\":\"f\",\"arguments\":{}}\n", piece), "|f{}");
-    EXPECT_EQ(Split("\n{\"name\":\"f\",\"arguments\":{\"a\":[]}}", piece), "|f{\"a\":[]}");
-    EXPECT_EQ(Split("```json\n{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}\n```", piece), "|f{\"a\":1}");
-  }
-}
-
-TEST(ToolStream, WhatIsNoCallIsText) {
-  for (const char* answer :
-       {"Hello, world.", "", "``", "A `code` and ```cpp\nint x;\n```.", "```json\n{\"x\":1}\n```",
-        "{\"x\": 1}", "{", "```json\n{\"name\":\"f\",\"arguments\":{", "```json", "```json\n[]\n```",
-        "```json\n{\"name\":\"f\",\"arguments\":1}\n```"})
-    for (size_t piece : {1, 4, 1000}) EXPECT_EQ(Split(answer, piece), answer);
-}
-
-TEST(ToolStream, TextIsNotKeptWaiting) {
-  ToolStream stream;
-  EXPECT_EQ(stream.Push("Hello ").text, "Hello ");
-  EXPECT_EQ(stream.Push("a`").text, "a");
-  EXPECT_EQ(stream.Push("b").text, "`b");
-  EXPECT_EQ(stream.Push(" ```").text, " ");
-  EXPECT_EQ(stream.Push("json").text, "");
-  EXPECT_EQ(stream.Push("{\"name\":\"f\"}```").calls.size(), 1u);
+TEST(Tools, AnAnswersCallsAreWrittenAsTheModelWroteThem) {
+  EXPECT_EQ(
+      AnswerWithCalls("", {{"f", "{}", true}, {"g", "{\"a\":[1", false}}),
+      "```json\n{\"name\":\"f\",\"arguments\":{}}\n```\n```json\n{\"name\":\"g\",\"arguments\":{\"a\":[1");
+  EXPECT_EQ(AnswerWithCalls("Hm.", {}), "Hm.");
 }
 
 }  // namespace
