@@ -89,11 +89,12 @@ class OllamaReply : public JobGroup {
   void TurnBrokenCallsToText() {
     std::vector<ToolCall> whole;
     for (ToolCall& call : told_.calls) {
-      const bool right = call.whole && Json::parse(call.arguments, nullptr, false).is_object();
-      if (right)
+      if (call.whole && Json::parse(call.arguments, nullptr, false).is_object()) {
         whole.push_back(std::move(call));
-      else
-        told_.content = AnswerWithCalls(std::move(told_.content), {call});
+      } else {
+        const bool first = told_.content.empty() && !begun_;
+        told_.content += (first ? "" : "\n") + AnswerWithCalls("", {call});
+      }
     }
     told_.calls = std::move(whole);
   }
