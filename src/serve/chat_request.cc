@@ -179,13 +179,6 @@ void ReadMaxTokens(const Fields& fields, const Served& served, Job& job) {
   job.max_tokens = std::min(job.max_tokens, served.max_tokens);
 }
 
-void ReadLogprobs(const Fields& fields, Job& job) {
-  const bool wanted = fields.Bool("logprobs").value_or(false);
-  const auto top = fields.Integer("top_logprobs", 0, kMostTopLogprobs);
-  if (top && !wanted) fields.Refuse("top_logprobs", "needs logprobs to be true");
-  if (wanted) job.top_logprobs = static_cast<int>(top.value_or(0));
-}
-
 void RefuseUnsupported(const Fields& fields) {
   fields.RefuseAll({"functions", "function_call", "audio", "prediction", "web_search_options", "verbosity"});
   if (fields.Bool("store").value_or(false)) fields.Refuse("store", "is not supported by this server");
@@ -306,6 +299,13 @@ void ReadSampling(const Fields& fields, const Served& served, Job& job) {
   job.variant = served.variant_of(lora, state);
 }
 
+void ReadTopLogprobs(const Fields& fields, Job& job) {
+  const bool wanted = fields.Bool("logprobs").value_or(false);
+  const auto top = fields.Integer("top_logprobs", 0, kMostTopLogprobs);
+  if (top && !wanted) fields.Refuse("top_logprobs", "needs logprobs to be true");
+  if (wanted) job.top_logprobs = static_cast<int>(top.value_or(0));
+}
+
 const ThinkForm& ReadThink(const Fields& fields, const Served& served) {
   static constexpr std::pair<std::string_view, std::string_view> kForms[] = {
       {"none", "off"}, {"minimal", "fast"}, {"low", "short"}, {"medium", "medium"}, {"high", "long"}};
@@ -353,7 +353,7 @@ ChatRequest ReadChatRequest(const Json& request, const Served& served, const std
   job.max_tokens = kAnswerTokens;
   job.sampler = served.chat_sampler;
   ReadSampling(fields, served, job);
-  ReadLogprobs(fields, job);
+  ReadTopLogprobs(fields, job);
   chat.think = &ReadThink(fields, served);
   chat.choices = static_cast<int>(fields.Integer("n", 1, kMostChoices).value_or(1));
   chat.stream = fields.Bool("stream").value_or(false);

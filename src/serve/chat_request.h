@@ -89,6 +89,9 @@ void SetPrompt(Job& job, std::vector<int> tokens);
 /// max_tokens (or max_completion_tokens), and `lora`, `state`. Throws HttpError.
 void ReadSampling(const Fields& fields, const Served& served, Job& job);
 
+/// `logprobs` and `top_logprobs` as chats have them. Throws HttpError.
+void ReadTopLogprobs(const Fields& fields, Job& job);
+
 /// How a request wants the model to think: reasoning_effort. Throws HttpError 400 if it cannot.
 const ThinkForm& ReadThink(const Fields& fields, const Served& served);
 

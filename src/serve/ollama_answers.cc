@@ -3,11 +3,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/sha256.h"
 #include "serve/answer_stream.h"
 #include "serve/constraints.h"
 #include "serve/job_group.h"
 #include "serve/ollama.h"
 #include "serve/openai_json.h"
+#include "serve/prompts.h"
 #include "serve/tools.h"
 
 namespace linnet {
@@ -19,16 +21,42 @@ constexpr int64_t kRawTokens = 4096;  // of a text whose request does not say
 
 int64_t Nanoseconds(std::chrono::nanoseconds time) { return time.count(); }
 
+/// The tokens of a text and of its answer: what the next request sends, and what its place is called.
+std::vector<int> ContextAfter(std::vector<int> prompt, const std::string& answer,
+                              const Tokenizer& tokenizer) {
+  const std::vector<int> tokens = tokenizer.Encode(answer);
+  prompt.insert(prompt.end(), tokens.begin(), tokens.end());
+  return prompt;
+}
+
+std::string ContextKey(const std::vector<int>& context) {
+  return Sha256Hex("linnet context" +
+                   std::string(reinterpret_cast<const char*>(context.data()), context.size() * sizeof(int)));
+}
+
+std::vector<int> ReadContext(const Fields& fields, const Served& served) {
+  const Json* context = fields.Find("context");
+  if (context == nullptr || context->empty()) return {};
+  std::vector<std::vector<int>> read;
+  if (context->is_array() && context->front().is_number()) read = ReadPrompts(fields, "context", served);
+  if (read.size() != 1) fields.Refuse("context", "must be the list of tokens that an earlier reply had");
+  return std::move(read.front());
+}
+
 class OllamaReply : public JobGroup {
  public:
   /// `stream`: nothing for a text that is sent as the model writes it.
-  OllamaReply(std::string model, bool chat, bool streams, std::optional<AnswerStream> stream,
-              std::shared_ptr<HttpReply> reply)
+  OllamaReply(const Served& served, std::string model, bool chat, bool streams,
+              std::optional<AnswerStream> stream, std::shared_ptr<HttpReply> reply)
       : JobGroup(std::move(reply)),
+        tokenizer_(*served.tokenizer),
         model_(std::move(model)),
         chat_(chat),
         streams_(streams),
         stream_(std::move(stream)) {}
+
+  /// The last line gets the tokens of `prompt` and of its answer, as "context".
+  void GiveContext(std::vector<int> prompt) { context_ = std::move(prompt); }
 
   /// Answers without a model: nothing was asked.
   void SendLoaded(const char* reason) {
@@ -39,7 +67,9 @@ class OllamaReply : public JobGroup {
   }
 
  protected:
-  void OnText(size_t /*job*/, std::string_view text, const ScoredToken* /*score*/) override {
+  void OnText(size_t /*job*/, std::string_view text, const ScoredToken* score) override {
+    if (score != nullptr) told_.logprobs.push_back(ChatLogprob(tokenizer_, *score));
+    if (!context_.empty()) answer_ += text;
     Take(stream_ ? stream_->Push(text) : AnswerStream::Pieces{"", characters_.Push(text), {}});
   }
 
@@ -55,6 +85,7 @@ class OllamaReply : public JobGroup {
     last["prompt_eval_duration"] = Nanoseconds(result.reading);
     last["eval_count"] = result.ids.size();
     last["eval_duration"] = Nanoseconds(result.writing);
+    if (!context_.empty()) last["context"] = ContextAfter(context_, answer_, tokenizer_);
     if (!streams_) return SendJson(reply(), last);
     Write(last);
   }
@@ -74,6 +105,7 @@ class OllamaReply : public JobGroup {
   struct Told {
     std::string reasoning, content;
     std::vector<ToolCall> calls;
+    Json logprobs = Json::array();
   };
 
   void Take(const AnswerStream::Pieces& pieces) {
@@ -113,6 +145,7 @@ class OllamaReply : public JobGroup {
       line["response"] = told.content;
       if (!told.reasoning.empty()) line["thinking"] = told.reasoning;
     }
+    if (!told.logprobs.empty()) line["logprobs"] = told.logprobs;
     line["done"] = false;
     return line;
   }
@@ -123,11 +156,14 @@ class OllamaReply : public JobGroup {
     reply().Write(Dump(line) + "\n");
   }
 
+  const Tokenizer& tokenizer_;
   std::string model_;
   bool chat_, streams_, begun_ = false;
   std::optional<AnswerStream> stream_;
   Utf8Stream characters_{Utf8Stream::Mode::kValid};
-  Told told_;  // what has not been written yet
+  Told told_;                 // what has not been written yet
+  std::vector<int> context_;  // before the answer, if it is wanted
+  std::string answer_;        // as the model writes it, if its context is wanted
   Clock::time_point start_ = Clock::now();
 };
 
@@ -137,14 +173,34 @@ const char* OnlyLoads(const Fields& fields) {
   return keep != nullptr && (*keep == 0 || *keep == "0") ? "unload" : "load";
 }
 
+/// Puts a context before a job's conversation.
+void GoOnFrom(const std::vector<int>& context, const Json& messages, const Served& served,
+              ChatRequest& chat) {
+  const std::string key = ContextKey(context);
+  WrittenConversation written =
+      WriteConversation(ReadMessages(messages), *served.chat, *chat.think, *served.tokenizer, key);
+  for (Mark& mark : written.marks) mark.tokens += context.size();
+  written.marks.insert(written.marks.begin(), {context.size(), key});
+  written.tokens.insert(written.tokens.begin(), context.begin(), context.end());
+  SetConversation(chat.job, std::move(written), *served.chat, *chat.think);
+  CheckPromptLength(chat.job.prompt.size(), served, "context");
+}
+
 void Start(const Served& served, const Fields& fields, Json messages, bool is_chat,
            const HttpRequest& request, const Json& body, std::string model,
            const std::shared_ptr<HttpReply>& reply) {
-  ChatRequest chat =
-      ReadChatRequest(OllamaInOpenAiWords(body, std::move(messages), served), served, request.client);
+  ChatRequest chat = ReadChatRequest(OllamaInOpenAiWords(body, messages, served), served, request.client);
   const bool streams = fields.Bool("stream").value_or(true);
-  const auto answer = std::make_shared<OllamaReply>(std::move(model), is_chat, streams,
+  const auto answer = std::make_shared<OllamaReply>(served, std::move(model), is_chat, streams,
                                                     AnswerStream(chat, *served.chat), reply);
+  if (!is_chat) {
+    const std::vector<int> context = ReadContext(fields, served);
+    if (!context.empty()) GoOnFrom(context, messages, served, chat);
+    answer->GiveContext(chat.job.prompt);
+    chat.job.key_after = [prompt = chat.job.prompt, &served](const std::string& text) {
+      return ContextKey(ContextAfter(prompt, text, *served.tokenizer));
+    };
+  }
   std::vector<Job> jobs;
   jobs.push_back(std::move(chat.job));
   answer->Start(*served.engine, std::move(jobs));
@@ -162,12 +218,14 @@ void StartRaw(const Served& served, const Fields& fields, const std::string& pro
   job.client = request.client;
   job.max_tokens = kRawTokens;
   ReadSampling(Fields(asked), served, job);
+  ReadTopLogprobs(Fields(asked), job);
   std::vector<int> tokens = served.tokenizer->Encode(prompt);
   CheckPromptLength(tokens.size(), served, "prompt");
   SetPrompt(job, std::move(tokens));
   job.constraint = ConstraintOf(asked, *served.tokenizer);
   const bool streams = fields.Bool("stream").value_or(true);
-  const auto answer = std::make_shared<OllamaReply>(std::move(model), false, streams, std::nullopt, reply);
+  const auto answer =
+      std::make_shared<OllamaReply>(served, std::move(model), false, streams, std::nullopt, reply);
   answer->Start(*served.engine, std::move(jobs));
 }
 
@@ -180,7 +238,7 @@ void AnswerOllamaChat(const Served& served, const HttpRequest& request,
   const std::string model = CheckOllamaModel(fields, served);
   const Json* messages = fields.Find("messages");
   if (messages == nullptr || (messages->is_array() && messages->empty()))
-    return std::make_shared<OllamaReply>(model, true, false, std::nullopt, reply)
+    return std::make_shared<OllamaReply>(served, model, true, false, std::nullopt, reply)
         ->SendLoaded(OnlyLoads(fields));
   Start(served, fields, *messages, true, request, body, model, reply);
 }
@@ -190,15 +248,22 @@ void AnswerOllamaGenerate(const Served& served, const HttpRequest& request,
   const Json body = ParseBody(request.body);
   const Fields fields(body);
   const std::string model = CheckOllamaModel(fields, served);
-  for (const char* field : {"suffix", "images", "context", "template"})
-    if (const Json* value = fields.Find(field); value != nullptr && !value->empty() && *value != "")
+  for (const char* field : {"suffix", "images", "template"}) {
+    const Json* value = fields.Find(field);
+    if (value != nullptr && !value->empty() && *value != "")
       fields.Refuse(field, "is not supported by this server");
+  }
   const std::string prompt = fields.String("prompt").value_or("");
   if (prompt.empty())
-    return std::make_shared<OllamaReply>(model, false, false, std::nullopt, reply)
+    return std::make_shared<OllamaReply>(served, model, false, false, std::nullopt, reply)
         ->SendLoaded(OnlyLoads(fields));
-  if (fields.Bool("raw").value_or(false))
-    return StartRaw(served, fields, prompt, request, body, model, reply);
+  const bool raw = fields.Bool("raw").value_or(false);
+  for (const char* field : {"context", "system"}) {
+    const Json* value = fields.Find(field);
+    if (raw && value != nullptr && !value->empty() && *value != "")
+      fields.Refuse(field, "has no place in a raw prompt");
+  }
+  if (raw) return StartRaw(served, fields, prompt, request, body, model, reply);
   Json messages = Json::array();
   if (const auto system = fields.String("system"); system && !system->empty())
     messages.push_back({{"role", "system"}, {"content", *system}});

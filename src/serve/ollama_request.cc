@@ -76,7 +76,7 @@ Json OllamaInOpenAiWords(const Json& request, Json messages, const Served& serve
       throw HttpError(400, "this model does not see images", "images");
   }
   Json chat = {{"messages", std::move(messages)}};
-  for (const char* same : {"tools", "tool_choice", "format", "grammar"})
+  for (const char* same : {"tools", "tool_choice", "format", "grammar", "logprobs", "top_logprobs"})
     if (const Json* value = fields.Find(same)) chat[same] = *value;
   if (const Json* options = fields.Find("options")) ReadOptions(*options, served, chat);
   ReadThinking(fields, served, chat);

@@ -64,6 +64,30 @@ test('generates, with a template, raw, and with a system text', async () => {
   assert.equal((await client.generate({ model, prompt: '' })).done_reason, 'load');
 });
 
+test('goes on from a context', async () => {
+  const first = await client.generate({ model, prompt: 'What is an RNN?', options });
+  const again = { model, prompt: 'What is a state?', context: first.context, options };
+  const second = await client.generate(again);
+  assert.deepEqual(second.context.slice(0, first.context.length), first.context);
+  assert.ok(second.prompt_eval_count > first.context.length);
+  const alone = await client.generate({ ...again, context: undefined });
+  assert.ok(alone.prompt_eval_count < second.prompt_eval_count);
+});
+
+test('gives logprobs', async () => {
+  const scored = await client.chat({ model, messages, options, logprobs: true, top_logprobs: 3 });
+  assert.equal(scored.logprobs.length, scored.eval_count);
+  assert.ok(scored.logprobs.every(({ logprob, top_logprobs }) => logprob <= 0 && top_logprobs.length === 3));
+});
+
+test('what only Ollama has is passed over, not refused', async () => {
+  const more = { num_ctx: 4096, num_gpu: 1, num_keep: 4, num_batch: 8, use_mmap: true, numa: false, penalize_newline: false };
+  assert.ok((await client.chat({ model, messages, keep_alive: '5m', options: { ...options, ...more } })).done);
+  assert.ok((await client.generate({ model, prompt: 'A', keep_alive: -1, template: '', context: [], images: [], options })).done);
+  assert.equal((await client.generate({ model, prompt: '', keep_alive: 0 })).done_reason, 'unload');
+  assert.equal((await client.embed({ model, input: 'a bird', truncate: true, keep_alive: 60 })).embeddings.length, 1);
+});
+
 test('keeps to a format', async () => {
   const any = await client.chat({ model, messages, format: 'json', options: { ...options, num_predict: 400 } });
   if (any.done_reason === 'stop') assert.equal(typeof JSON.parse(any.message.content), 'object');

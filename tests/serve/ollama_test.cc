@@ -123,6 +123,47 @@ TEST_F(OllamaTest, GeneratesWithAndWithoutATemplate) {
   EXPECT_EQ(text, raw["response"]);
 }
 
+TEST_F(OllamaTest, AContextGoesOn) {
+  const Json first = Post("/api/generate", Generate({{"stream", false}}));
+  const Json context = first.at("context");
+  ASSERT_GT(context.size(), first["prompt_eval_count"].get<size_t>());
+  const Json more = {{"prompt", "And then?"}, {"context", context}, {"stream", false}};
+  const int64_t known = engine_.Figures().cached_tokens;
+  const Json second = Post("/api/generate", Generate(more));
+  EXPECT_EQ(engine_.Figures().cached_tokens - known, static_cast<int64_t>(context.size()));
+  EXPECT_GT(second["prompt_eval_count"], context.size());
+  EXPECT_EQ(Json(second["context"].begin(), second["context"].begin() + context.size()), context);
+  // A server that has forgotten it reads it again.
+  Engine other(model_, tokenizer_, {.slots = 1, .cache_bytes = 0});
+  served_.engine = &other;
+  EXPECT_EQ(Post("/api/generate", Generate(more))["response"], second["response"]);
+  for (const Json& wrong : {Json("x"), Json({"a"}), Json({{1}, {2}}), Json({100000}), Json({-1})})
+    Post("/api/generate", Generate({{"context", wrong}}), 400);
+  Post("/api/generate", Generate({{"context", context}, {"raw", true}}), 400);
+  served_.engine = &engine_;
+}
+
+TEST_F(OllamaTest, LogprobsComeWithTheText) {
+  for (const bool raw : {false, true}) {
+    const Json asked = Generate({{"raw", raw}, {"logprobs", true}, {"top_logprobs", 2}, {"stream", false}});
+    const Json whole = Post("/api/generate", asked);
+    ASSERT_EQ(whole["logprobs"].size(), whole["eval_count"].get<size_t>());
+    for (const Json& entry : whole["logprobs"]) {
+      EXPECT_LE(entry["logprob"], entry["top_logprobs"].at(0)["logprob"]);
+      EXPECT_TRUE(entry["token"].is_string());
+    }
+    Json streamed = asked, list = Json::array();
+    streamed["stream"] = true;
+    for (const Json& line : Stream("/api/generate", streamed)) {
+      if (line.contains("logprobs"))
+        list.insert(list.end(), line["logprobs"].begin(), line["logprobs"].end());
+    }
+    EXPECT_EQ(list, whole["logprobs"]);
+  }
+  EXPECT_FALSE(Post("/api/chat", Chat({{"stream", false}})).contains("logprobs"));
+  Post("/api/chat", Chat({{"top_logprobs", 2}}), 400);
+}
+
 TEST_F(OllamaTest, NothingAskedOnlyLoads) {
   EXPECT_EQ(Post("/api/generate", {{"model", "tiny"}})["done_reason"], "load");
   EXPECT_EQ(Post("/api/chat", {{"model", "tiny"}, {"messages", Json::array()}})["done_reason"], "load");
