@@ -18,13 +18,23 @@ size_t CommonLength(std::span<const int> a, std::span<const int> b) {
   return static_cast<size_t>(end - a.begin());
 }
 
-/// What all prompts of a group begin with; every prompt has at least one token after it.
+/// Where the state of a question's prompt is kept: the last place where it is not felt with any choice. What
+/// predicts a choice's first token comes after it.
+size_t KeptLength(const Question& question) {
+  size_t shortest = question.choices.front().tokens.size();
+  for (const Choice& choice : question.choices) shortest = std::min(shortest, choice.tokens.size());
+  const size_t read = question.prompt.size() + shortest - 1;  // the last token is only predicted
+  if (read < 2 * kCutRows) return 0;
+  return std::min(read - kCutRows, question.prompt.size() - 1) / kCutRows * kCutRows;
+}
+
+/// What all prompts of a group begin with, likewise.
 size_t SharedLength(std::span<const Question> group) {
+  if (group.size() == 1) return 0;
   size_t length = group[0].prompt.size();
-  for (const Question& question : group) {
-    length = std::min({length, CommonLength(group[0].prompt, question.prompt), question.prompt.size() - 1});
-  }
-  return group.size() > 1 ? length : 0;
+  for (const Question& question : group)
+    length = std::min({length, CommonLength(group[0].prompt, question.prompt), KeptLength(question)});
+  return length / kCutRows * kCutRows;
 }
 
 /// Hands out the passages of a list.
@@ -38,46 +48,59 @@ PassageReader::Next EachOf(std::vector<Passage>& passages) {
 
 class GroupScorer {
  public:
+  using Questions = std::span<const Question>;
+  using Scores = std::span<std::vector<double>>;
+
   explicit GroupScorer(const LoadedModel& model)
       : model_(*model.model), reader_(model, kFirstPrompt + kTogether) {}
 
   /// Reads what the prompts of the group have in common.
-  void Begin(std::span<const Question> group) {
+  void Begin(Questions group) {
     shared_ = SharedLength(group);
-    if (shared_ == 0) return;
-    const auto first = group[0].prompt.begin();
-    std::vector<Passage> passages = {
-        {{first, first + static_cast<ptrdiff_t>(shared_)}, shared_ - 1, shared_, -1, kShared}};
-    reader_.Read(EachOf(passages), [](const Tensor&, std::span<const PassageRow>) {});
+    if (shared_ > 0) Keep({{group[0].prompt, 0, shared_, kShared}});
   }
 
   /// Scores at most kTogether questions of the group.
-  void Score(std::span<const Question> questions, std::span<std::vector<double>> scores) {
-    std::vector<Passage> prompts, rests;
-    std::vector<std::pair<size_t, size_t>> owners;  // of the rests: question, choice
+  void Score(Questions questions, Scores scores) {
+    std::vector<Part> parts;
     for (size_t q = 0; q < questions.size(); ++q) {
-      const std::vector<int>& prompt = questions[q].prompt;
-      const int kept = kFirstPrompt + static_cast<int>(q);
-      prompts.push_back({{prompt.begin() + static_cast<ptrdiff_t>(shared_), prompt.end()},
-                         prompt.size() - shared_ - 1,
-                         prompt.size() - shared_,
-                         shared_ > 0 ? kShared : -1,
-                         kept});
-      for (size_t c = 0; c < questions[q].choices.size(); ++c) {
-        const std::vector<int>& tokens = questions[q].choices[c].tokens;
-        if (tokens.size() < 2) continue;
-        rests.push_back(Predicting(tokens));
-        rests.back().from = kept;
-        owners.emplace_back(q, c);
-      }
+      const size_t kept = KeptLength(questions[q]);
+      if (kept > shared_)
+        parts.push_back({questions[q].prompt, shared_, kept, kFirstPrompt + static_cast<int>(q)});
+      scores[q].assign(questions[q].choices.size(), 0);
     }
-    // The prompt predicts the first token of every choice, the choice itself the others.
+    Keep(parts);
+    ScoreSingle(questions, scores);
+    ScoreLonger(questions, scores);
+  }
+
+ private:
+  /// Questions all of whose choices are one token: what the model says after the prompt scores them all.
+  void ScoreSingle(Questions questions, Scores scores) {
+    std::vector<Passage> prompts;
+    std::vector<size_t> owners;
+    for (size_t q = 0; q < questions.size(); ++q) {
+      if (!IsSingle(questions[q])) continue;
+      prompts.push_back(Rest(questions[q], 0, q));
+      owners.push_back(q);
+    }
     reader_.Read(EachOf(prompts), [&](const Tensor& hidden, std::span<const PassageRow> rows) {
       for (size_t row = 0; row < rows.size(); ++row) {
-        const auto q = static_cast<size_t>(rows[row].index);
+        const size_t q = owners[static_cast<size_t>(rows[row].index)];
         scores[q] = FirstTokens(hidden, static_cast<int>(row), questions[q]);
       }
     });
+  }
+
+  void ScoreLonger(Questions questions, Scores scores) {
+    std::vector<Passage> rests;
+    std::vector<std::pair<size_t, size_t>> owners;  // question, choice
+    for (size_t q = 0; q < questions.size(); ++q) {
+      for (size_t c = 0; c < questions[q].choices.size() && !IsSingle(questions[q]); ++c) {
+        rests.push_back(Rest(questions[q], c, q));
+        owners.emplace_back(q, c);
+      }
+    }
     ScorePassages(model_, reader_, EachOf(rests),
                   [&](int64_t index, const Passage&, size_t, const TokenScore& score) {
                     const auto [q, c] = owners[static_cast<size_t>(index)];
@@ -85,16 +108,48 @@ class GroupScorer {
                   });
   }
 
- private:
+  static bool IsSingle(const Question& question) {
+    return std::ranges::all_of(question.choices, [](const Choice& c) { return c.tokens.size() == 1; });
+  }
+
   std::vector<double> FirstTokens(const Tensor& hidden, int row, const Question& question) const {
     const std::vector<int> rows(question.choices.size(), row);
     std::vector<int> targets;
     for (const Choice& choice : question.choices) targets.push_back(choice.tokens.front());
     std::vector<double> scores;
-    for (const TokenScore& score : ScoreTargets(model_, ops::Rows(hidden, rows), targets)) {
+    for (const TokenScore& score : ScoreTargets(model_, ops::Rows(hidden, rows), targets))
       scores.push_back(-score.loss);
-    }
     return scores;
+  }
+
+  /// Tokens [begin, end) of a prompt, after which the state is kept.
+  struct Part {
+    std::span<const int> prompt;
+    size_t begin, end;
+    int keep;
+  };
+
+  void Keep(const std::vector<Part>& parts) {
+    std::vector<Passage> passages;
+    for (const auto& [prompt, begin, end, keep] : parts) {
+      const auto read = prompt.subspan(begin, end - begin);
+      const int from = begin > 0 ? kShared : -1;
+      passages.push_back({{read.begin(), read.end()}, read.size() - 1, read.size(), from, begin, keep});
+    }
+    reader_.Read(EachOf(passages), [](const Tensor&, std::span<const PassageRow>) {});
+  }
+
+  /// A choice of the question of that number, after what is left of the prompt.
+  Passage Rest(const Question& question, size_t choice, size_t number) const {
+    const size_t kept = KeptLength(question);
+    std::vector<int> tokens(question.prompt.begin() + static_cast<ptrdiff_t>(kept), question.prompt.end());
+    const size_t first = tokens.size();
+    const std::vector<int>& more = question.choices[choice].tokens;
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    Passage passage = Predicting(std::move(tokens), first);
+    passage.from = kept > shared_ ? kFirstPrompt + static_cast<int>(number) : shared_ > 0 ? kShared : -1;
+    passage.before = kept;
+    return passage;
   }
 
   const Model& model_;

@@ -1,8 +1,9 @@
 // Multiple choice: which of several texts a model thinks most likely to follow a prompt.
 //
-// The prompt is read once; each choice goes on from a copy of the state that it leaves, and what the prompts
-// of several questions have in common (a heading, worked examples) is read once for all of them. Scores are
-// the same as if every prompt and choice were read from the start.
+// The prompt is read once but for its last tokens; each choice goes on from a copy of the state there, and
+// what the prompts of several questions have in common (a heading, worked examples) is read once for all of
+// them. States are kept only where that is not felt (kCutRows): scores are the same, to the bit for models
+// for which cuts are, as if every prompt and choice were read from the start.
 #pragma once
 
 #include <span>

@@ -38,6 +38,8 @@ struct PassageReader::Pack {
     int64_t index;
     int slot;
     size_t read = 0;
+
+    size_t RowsFor(size_t room) const;
   };
   std::deque<Member> members;  // those of this batch; only the last may have more to read after it
   int64_t passages = 0;        // so far
@@ -49,10 +51,21 @@ struct PassageReader::Pack {
   void AppendLast();
 };
 
+/// How many it reads next. A few tokens after the last multiple of kPrefillRows stand alone, as in Prefill().
+size_t PassageReader::Pack::Member::RowsFor(size_t room) const {
+  const size_t all = passage.before + passage.end, alone = all % kPrefillRows;
+  const size_t done = passage.before + read, border = all - alone;
+  const size_t stop = alone < kCutRows && done < border ? border : all, rest = stop - done;
+  if (rest <= room) return rest;
+  const size_t rows = room / kCutRows * kCutRows;
+  return rest - rows >= kCutRows || rows == 0 ? rows : rows - kCutRows;
+}
+
 void PassageReader::Pack::AppendLast() {
   Member& member = members.back();
   const Passage& passage = member.passage;
-  const size_t room = kPrefillRows - batch.tokens.size(), stop = std::min(passage.end, member.read + room);
+  const size_t stop = member.read + member.RowsFor(kPrefillRows - batch.tokens.size());
+  if (stop == member.read) return;
   const auto row = static_cast<int>(batch.tokens.size() - member.read);
   const auto token = [&](size_t i) { return passage.tokens.begin() + static_cast<ptrdiff_t>(i); };
   batch.Append({token(member.read), token(stop)}, member.slot);
@@ -89,7 +102,7 @@ void PassageReader::Fill(const Next& next, Pack& pack) {
   pack.rows.clear();
   if (pack.unfinished()) pack.AppendLast();
   const auto slots = static_cast<size_t>(state_.slots() - kept_);
-  while (pack.batch.tokens.size() < kPrefillRows && pack.members.size() < slots) {
+  while (!pack.unfinished() && pack.batch.tokens.size() < kPrefillRows && pack.members.size() < slots) {
     Passage passage;
     if (!next(passage)) break;
     Check(passage.begin < passage.end && passage.end <= passage.tokens.size(),

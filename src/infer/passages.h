@@ -4,6 +4,10 @@
 //
 // The states that passages begin with and leave can be kept and shared: what is common to many texts is read
 // once, and each of them goes on from a copy.
+//
+// A text is cut as Prefill() cuts it, or where a cut changes no bit (kCutRows), so what is read is the same to
+// the bit whatever is read beside it. A kept state is no cut that is felt if it has seen a multiple of
+// kCutRows, and at least as many tokens are read after it.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +25,8 @@ struct Passage {
   size_t begin = 0, end = 0;
   /// The kept state that it continues, or -1: it begins with the model's initial state.
   int from = -1;
+  /// Tokens that the kept state has seen.
+  size_t before = 0;
   /// Where its last state is kept, or -1: nowhere.
   int keep = -1;
 };

@@ -225,6 +225,9 @@ void ActiveJob::Draw(std::span<const float> logits) {
     if (keeps() && writer_.end() != TextEnd::kStopString)
       way_back_.Note(writer_, *token, [&] { return Save(logits); });
   }
+  // Who has the scores of a prompt counts on those of one token more, be it the end.
+  const bool scores_end = job_.prompt_logprobs && !token && writer_.end() == TextEnd::kEndOfText;
+  if (scores_end) Show({Tokenizer::kEndOfText, "", ""}, logits);
   if (writer_.end()) EndWriting(token ? &*token : nullptr, logits);
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "infer/generator.h"
 #include "infer/naive_scores.h"
 
 namespace linnet {
@@ -17,6 +18,26 @@ double NaiveLogLikelihood(const LoadedModel& model, const Question& question, si
   const auto scores = NaiveScores(model, tokens);
   double sum = 0;
   for (size_t i = scores.size() - rest.size(); i < scores.size(); ++i) sum -= scores[i].loss;
+  return sum;
+}
+
+/// Read as Prefill() reads, alone.
+double AloneLogLikelihood(const LoadedModel& model, const Question& question, size_t choice) {
+  std::vector<int> tokens = question.prompt;
+  const std::vector<int>& rest = question.choices[choice].tokens;
+  tokens.insert(tokens.end(), rest.begin(), rest.end());
+  const State state = model.NewState(1);
+  double sum = 0;
+  for (size_t begin = 0; begin + 1 < tokens.size(); begin += kPrefillRows) {
+    const size_t end = std::min<size_t>(begin + kPrefillRows, tokens.size() - 1);
+    Batch batch;
+    batch.Append(
+        {tokens.begin() + static_cast<ptrdiff_t>(begin), tokens.begin() + static_cast<ptrdiff_t>(end)}, 0);
+    const Tensor hidden = model.model->Hidden(batch, state);
+    const auto scores = ScoreTargets(*model.model, hidden, std::span(tokens).subspan(begin + 1, end - begin));
+    for (size_t i = begin + 1; i <= end; ++i)
+      if (i >= question.prompt.size()) sum -= scores[i - begin - 1].loss;
+  }
   return sum;
 }
 
@@ -76,6 +97,25 @@ TEST(ScoreQuestions, TogetherEqualOneByOne) {
   for (size_t q = 0; q < questions.size(); ++q) {
     const auto alone = ScoreQuestions(model, std::span(questions).subspan(q, 1));
     for (size_t c = 0; c < alone[0].size(); ++c) EXPECT_NEAR(all[q][c], alone[0][c], kTolerance);
+  }
+}
+
+/// What a text is read beside, and where it is cut for that, must not be felt.
+TEST(ScoreQuestions, AreToTheBitThoseOfTheTextsReadAlone) {
+  const LoadedModel model = TinyModel();
+  const std::string heading = RandomText(300, 3);
+  std::vector<Question> questions;
+  for (uint64_t i = 0; i < 20; ++i) {
+    questions.push_back(Make("one", heading + RandomText(i * 7, i),
+                             {"A", RandomText(1 + i, i), RandomText(150 * i % 500 + 1, i + 50)}));
+    if (i % 3 == 0) questions.push_back(Make("one", heading + RandomText(i * 11, i), {"A", "B"}));
+  }
+  for (const size_t length : {0, 1, 14, 15, 16, 30, 31, 32, 33, 500, 510, 511, 512, 520, 1030})
+    questions.push_back(Make("", RandomText(length, length), {"x", "yz", RandomText(17, length)}));
+  const auto scores = ScoreQuestions(model, questions);
+  for (size_t q = 0; q < questions.size(); ++q) {
+    for (size_t c = 0; c < scores[q].size(); ++c)
+      EXPECT_EQ(scores[q][c], AloneLogLikelihood(model, questions[q], c)) << q << " " << c;
   }
 }
 

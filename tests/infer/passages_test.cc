@@ -81,11 +81,12 @@ TEST(Passages, AKeptStateGoesOnWhereItsPassageEnded) {
   const auto count = [&](const Tensor&, std::span<const PassageRow> r) {
     rows += static_cast<int>(r.size());
   };
-  reader.Read(EachOf({{head, 599, 600, -1, 1}, {other, 39, 40, -1, 0}}), count);
+  reader.Read(EachOf({{head, 599, 600, -1, 0, 1}, {other, 39, 40, -1, 0, 0}}), count);
   EXPECT_EQ(rows, 2);
   const auto naive = NaiveScores(model, tokens);
   Passage rest = Predicting(tail);
   rest.from = 1;
+  rest.before = 600;
   for (int again = 0; again < 2; ++again) {  // a kept state is copied, not used up
     ScorePassages(*model.model, reader, EachOf({rest}),
                   [&](int64_t, const Passage&, size_t position, const TokenScore& score) {

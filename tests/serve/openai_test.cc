@@ -207,6 +207,25 @@ TEST_F(OpenAiTest, LogprobsOfAChat) {
   EXPECT_EQ(streamed, 24u);
 }
 
+/// A client that scores texts leaves out the last entry, so there must be one where the text ends at once.
+TEST_F(OpenAiTest, EchoedLogprobsHaveTheEndOfTheText) {
+  const Json request = {{"prompt", {0, 1, 2}},
+                        {"max_tokens", 5},
+                        {"logprobs", 1},
+                        {"echo", true},
+                        {"logit_bias", {{"0", 100}}}};
+  const Json whole = Post("/v1/completions", request)["choices"][0]["logprobs"];
+  Json streamed = Json::array();
+  for (const Json& chunk : Stream("/v1/completions", request)) {
+    const Json& logprobs = chunk["choices"][0]["logprobs"];
+    if (!logprobs.is_null())
+      for (const Json& value : logprobs["token_logprobs"]) streamed.push_back(value);
+  }
+  ASSERT_EQ(whole["token_logprobs"].size(), 4u);
+  EXPECT_LT(whole["token_logprobs"].back(), 0);
+  EXPECT_EQ(streamed, whole["token_logprobs"]);
+}
+
 /// What lm-evaluation-harness asks for, to score a text: the sums must be those of `linnet eval`.
 TEST_F(OpenAiTest, EchoedLogprobsAreThoseOfEval) {
   std::vector<int> tokens = tokenizer_.Encode("A text to score, \xE4\xB8\x80 and all");
