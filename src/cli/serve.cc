@@ -143,6 +143,8 @@ void RunServe(ServeOptions& options) {
   served.variant_of = [&](const std::string& lora, const std::string& state) {
     return variants.Of(lora, state);
   };
+  served.lora_names = variants.lora_names();
+  served.state_names = variants.state_names();
   const auto store = OpenStore(options, model);
   Engine engine(model, *tokenizer, options.engine);
   served.engine = &engine;

@@ -12,6 +12,11 @@ import { answers, ask, openBrowser, openPage } from "./browser.mjs";
 const linnet = process.env.LINNET_PROGRAM;
 let browser, server, url, folder;
 
+function train(flags) {
+  const { status, stderr } = spawnSync(linnet, ["train", ...flags], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+}
+
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "linnet-page-"));
   writeFileSync(join(folder, "text.txt"), "Question: What is it?\nAnswer: A state.\n\n".repeat(400));
@@ -29,13 +34,12 @@ before(async () => {
     "--sample-every",
     "20",
   ];
-  const trained = spawnSync(
-    linnet,
-    ["train", "--data", join(folder, "text.txt"), ...sizes, "--out", join(folder, "runs/first")],
-    { encoding: "utf8" },
-  );
-  assert.equal(trained.status, 0, trained.stderr);
+  train(["--data", join(folder, "text.txt"), ...sizes, "--out", join(folder, "runs/first")]);
   const model = join(folder, "runs/first/model.safetensors");
+  writeFileSync(join(folder, "songs.txt"), "Question: What is it?\nAnswer: birds sing.\n\n".repeat(400));
+  const tuning = ["--init", model, "--data", join(folder, "songs.txt"), "--ctx", "64", "--batch", "2"];
+  train([...tuning, "--lora", "8", "--steps", "15", "--lr", "2e-2", "--out", join(folder, "lora")]);
+  train([...tuning, "--tune", "state", "--steps", "15", "--lr", "0.3", "--out", join(folder, "state")]);
   const args = [
     "serve",
     model,
@@ -47,6 +51,10 @@ before(async () => {
     "tiny",
     "--runs",
     join(folder, "runs"),
+    "--lora",
+    `birds=${join(folder, "lora/model.safetensors")}`,
+    "--state",
+    `songs=${join(folder, "state/model.safetensors")}`,
   ];
   server = spawn(linnet, args, { stdio: ["ignore", "pipe", "inherit"] });
   url = await new Promise((resolve, reject) => {
@@ -93,6 +101,38 @@ test("a conversation streams, and its second turn comes from the cache", async (
   await done();
 });
 
+/// What the server says without the page, in letters alone: Markdown takes none of them.
+async function letters(more) {
+  const messages = [{ role: "user", content: "What is it?" }];
+  const reply = await fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    body: JSON.stringify({ messages, max_tokens: 30, temperature: 0, ...more }),
+  });
+  return (await reply.json()).choices[0].message.content.replace(/[^a-z]/gi, "");
+}
+
+test("a LoRA and a tuned state that were trained are chosen", async () => {
+  const { page, done } = await openPage(browser, url);
+  await page.click('.topbar [aria-label="Settings"]');
+  await page.fill("#field-max_tokens", "30");
+  await page.fill("#slider-temperature", "0");
+  const said = [];
+  for (const [lora, state] of [["", ""], ["birds", ""], ["", "songs"], ["birds", "songs"]]) {
+    await page.selectOption("#choice-lora", lora);
+    await page.selectOption("#choice-state", state);
+    assert.equal(await page.innerText(".model"), ["tiny", lora, state].filter(Boolean).join(" + "));
+    await page.click("text=New conversation");
+    const sent = page.waitForRequest("**/v1/chat/completions");
+    await ask(page, "What is it?");
+    const request = (await sent).postDataJSON();
+    assert.deepEqual([request.lora ?? "", request.state ?? ""], [lora, state]);
+    said.push((await answers(page)).at(-1).replace(/[^a-z]/gi, ""));
+    assert.equal(said.at(-1), await letters({ ...(lora && { lora }), ...(state && { state }) }));
+  }
+  assert.ok(said[1] !== said[0] && said[2] !== said[0], said.join("; "));
+  await done();
+});
+
 test("an answer can be looked into", async () => {
   const { page, done } = await openPage(browser, url);
   await ask(page, "What is it?");
@@ -108,7 +148,37 @@ test("a run is followed", async () => {
   const { page, done } = await openPage(browser, `${url}/#/training`);
   await page.waitForSelector(".figures");
   assert.match(await page.innerText(".figures"), /step\s+39/);
-  assert.equal(await page.innerText(".run"), "first\nlive");
+  assert.match(await page.innerText(".run"), /^first(\nlive)?$/);  // it is for a minute
+  await done();
+});
+
+test("a run is followed while it is written", async () => {
+  const { page, done } = await openPage(browser, `${url}/#/training`);
+  await page.waitForSelector(".figures");
+  const flags = ["--layers", "2", "--width", "64", "--ctx", "64", "--batch", "4", "--steps", "100000"];
+  const run = spawn(
+    linnet,
+    ["train", "--data", join(folder, "text.txt"), ...flags, "--out", join(folder, "runs/second")],
+    { stdio: "ignore" },
+  );
+  try {
+    await page.waitForFunction(() => document.querySelectorAll(".run").length === 2);
+    await page.check('.run:has-text("second") input');
+    const step = () =>
+      page.evaluate(() => {
+        const steps = [...document.querySelectorAll(".figures")].map((figures) => figures.innerText.match(/step\s+([\d,]+)/));
+        return Math.max(...steps.map((found) => (found ? Number(found[1].replaceAll(",", "")) : 0)));
+      });
+    const grows = async (beyond) => {
+      for (let i = 0; i < 400 && (await step()) <= beyond; ++i) await page.waitForTimeout(50);
+      return step();
+    };
+    const first = await grows(39);  // where the other run ended
+    assert.ok(first > 39 && (await grows(first)) > first);
+    assert.match(await page.innerText('.run:has-text("second")'), /live/);
+  } finally {
+    run.kill();
+  }
   await done();
 });
 
