@@ -5,8 +5,8 @@
 // The states that passages begin with and leave can be kept and shared: what is common to many texts is read
 // once, and each of them goes on from a copy.
 //
-// A text is cut as Prefill() cuts it, or where a cut changes no bit (kCutRows), so what is read is the same to
-// the bit whatever is read beside it. A kept state is no cut that is felt if it has seen a multiple of
+// A text is cut as Prefill() cuts it, or where a cut changes no bit (kCutRows), so what is read is the same
+// to the bit whatever is read beside it. A kept state is no cut that is felt if it has seen a multiple of
 // kCutRows, and at least as many tokens are read after it.
 #pragma once
 
