@@ -17,7 +17,7 @@ prepare() {
   rm -rf "$folder"
   mkdir -p "$folder/bin" "$folder/out/build"
   for part in README.md CONTRIBUTING.md LICENSE CMakeLists.txt CMakePresets.json packages.txt run test build docs data src \
-    tests bench scripts recipes; do
+    tests bench scripts recipes examples; do
     [[ ! -e $source/$part ]] || cp -r "$source/$part" "$folder"
   done
   ln -s "$linnet" "$folder/bin/linnet"
