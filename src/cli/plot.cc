@@ -70,7 +70,7 @@ class Canvas {
 };
 
 void DrawSeries(const Series& series, const Axes& axes, Canvas& canvas) {
-  if (series.style == Series::Style::kMarkers) {
+  if (series.style == Series::Style::kMarkers || series.style == Series::Style::kDots) {
     for (const Point& p : series.points) {
       if (axes.Show(p)) canvas.Mark(axes.x.At(p.x), axes.y.At(p.y));
     }
@@ -89,7 +89,7 @@ std::string Legend(const Chart& chart, bool utf8) {
   if (!chart.ramp.empty()) return text;
   for (const Series& series : chart.series) {
     if (series.points.empty() || series.name.empty()) continue;
-    const bool line = series.style != Series::Style::kMarkers;
+    const bool line = series.style < Series::Style::kMarkers;
     text += fmt::format("   {} {}", line ? (utf8 ? "⠒⠒" : "..") : (utf8 ? "●" : "o"), series.name);
   }
   return text;

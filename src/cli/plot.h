@@ -15,6 +15,7 @@ struct Series {
     kLine,     // many, noisy points; the SVG draws them pale with their running mean over them
     kCurve,    // points of a function, joined
     kMarkers,  // few points, marked each
+    kDots,     // points that are not joined
   };
   std::string name;  // "": not in the legend
   Style style;
@@ -32,6 +33,8 @@ struct Chart {
   /// What the series count, if they are steps of one quantity ("layer"): their colours then run from the
   /// first to the last, and the legend shows these two.
   std::string ramp = "";
+  /// Whether it is a plane: in a picture a unit of x is as long as one of y, and curves may turn back.
+  bool equal_units = false;
 };
 
 /// The chart in `columns` x `rows` characters, axes and labels included: braille dots where `utf8`, else

@@ -66,12 +66,12 @@ void DrawGrid(const Chart& chart, const Axes& axes, Drawing& drawing) {
   drawing.Text({20, (kTop + bottom) / 2}, Anchor::kMiddle, 13, chart.y_label, /*upwards=*/true);
 }
 
-void DrawSeries(const Series& series, const Axes& axes, const Style& style, Drawing& drawing) {
+void DrawSeries(const Series& series, const Axes& axes, const Style& style, bool turns, Drawing& drawing) {
   const auto placed = [&](std::vector<Point> points) {
     for (Point& p : points) p = Place(axes, p);
     return points;
   };
-  const std::vector<Point> points = Thinned(series.points, axes, 1000);
+  const std::vector<Point> points = turns ? series.points : Thinned(series.points, axes, 1000);
   switch (series.style) {
     case Series::Style::kLine:
       drawing.Curve(placed(points), style.pale, 1);
@@ -86,6 +86,11 @@ void DrawSeries(const Series& series, const Axes& axes, const Style& style, Draw
       for (const Point& p : placed(points)) {
         drawing.Disc(p, series.group >= 0 ? 4 : 3, style.line);
         if (series.group >= 0) drawing.Disc(p, 2.5, "#ffffff");
+      }
+      break;
+    case Series::Style::kDots:
+      for (const Point& p : placed(series.points)) {
+        if (std::isfinite(p.x) && std::isfinite(p.y)) drawing.Disc(p, 2, style.line);
       }
       break;
   }
@@ -123,7 +128,12 @@ void DrawRampLegend(const Chart& chart, Drawing& drawing) {
 
 std::string Picture(const Chart& chart, Drawing& drawing) {
   const Axis unit{Scale::kLinear, 0, 1, {0, 1}};
-  const Axes axes = AxesOf(chart, 8, 6).value_or(Axes{unit, unit});
+  Axes axes = AxesOf(chart, 8, 6).value_or(Axes{unit, unit});
+  if (chart.equal_units) {
+    const double shape = (kWidth - kLeft - kRight) / (kHeight - kTop - kBottom);
+    const double middle = (axes.x.low + axes.x.high) / 2, half = (axes.y.high - axes.y.low) / 2 * shape;
+    axes.x.low = middle - half, axes.x.high = middle + half;
+  }
   drawing.Text({kLeft, 32}, Anchor::kStart, 17, chart.title);
   DrawGrid(chart, axes, drawing);
   const size_t count = chart.series.size();
@@ -132,7 +142,8 @@ std::string Picture(const Chart& chart, Drawing& drawing) {
     if (chart.series[i].points.empty()) continue;
     const std::string colour =
         ramp ? RampColour(static_cast<double>(i) / static_cast<double>(count - 1)) : "";
-    DrawSeries(chart.series[i], axes, ramp ? Style{colour, colour} : StyleOf(chart, i), drawing);
+    DrawSeries(chart.series[i], axes, ramp ? Style{colour, colour} : StyleOf(chart, i), chart.equal_units,
+               drawing);
   }
   if (ramp) {
     DrawRampLegend(chart, drawing);

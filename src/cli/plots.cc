@@ -22,9 +22,10 @@ void WriteChart(const std::string& path, const Chart& chart) {
 }
 
 void AddPlot(CLI::App& app) {
-  CLI::App* plot = app.add_subcommand("plot", "Draw runs and models: losses, decays, loss by position");
+  CLI::App* plot = app.add_subcommand("plot", "Draw runs and models: losses, decays, eigenvalues, loss by position");
   plot->require_subcommand(1);
   AddPlotDecay(*plot);
+  AddPlotEigenvalues(*plot);
   AddPlotPositions(*plot);
   AddPlotLoss(*plot);
   plot->footer("Example: linnet plot decay model.safetensors -o decay.svg");

@@ -33,6 +33,34 @@ class PlotCommand : public testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(PlotCommand, EigenvaluesAreThoseOfTheFormulas) {
+  const std::string lru = folder_ / "lru.safetensors", s5 = folder_ / "s5.safetensors";
+  WriteSafetensors(lru,
+                   {{"blocks.0.lru.nu_log", Values({-3, -5}, {2})},
+                    {"blocks.0.lru.theta_log", Values({-1, 1}, {2})},
+                    {"blocks.1.lru.nu_log", Values({0}, {1})},
+                    {"blocks.1.lru.theta_log", Values({0}, {1})}},
+                   {});
+  const json layers = Json({"eigenvalues", lru, "-o", folder_ / "e.svg"}).at("layers");
+  ASSERT_EQ(layers.size(), 2u);
+  const auto expect = [](const json& value, double size, double angle) {
+    EXPECT_NEAR(value[0].get<double>(), size * std::cos(angle), 1e-6);
+    EXPECT_NEAR(value[1].get<double>(), size * std::sin(angle), 1e-6);
+  };
+  expect(layers[0][0], std::exp(-std::exp(-3)), std::exp(-1));
+  expect(layers[0][1], std::exp(-std::exp(-5)), std::exp(1));
+  expect(layers[1][0], std::exp(-1), 1);
+  EXPECT_EQ(Count(ReadFile(folder_ / "e.svg"), "<circle"), 3u);
+  WriteSafetensors(s5,
+                   {{"blocks.0.s5.Lambda_re", Values({-1}, {1})},
+                    {"blocks.0.s5.Lambda_im", Values({2}, {1})},
+                    {"blocks.0.s5.log_step", Values({-2}, {1})}},
+                   {});
+  expect(Json({"eigenvalues", s5}).at("layers")[0][0], std::exp(-std::exp(-3)), 2 * std::exp(-2));
+  EXPECT_TRUE(FailsWith({"plot", "eigenvalues", WriteTinyModel(folder_ / "m.safetensors")},
+                        {"no eigenvalues", "lru"}));
+}
+
 TEST_F(PlotCommand, DecaysOfRwkv7) {
   const std::string model = WriteTinyModel(folder_ / "m.safetensors");
   const json result = Json({"decay", model, "-o", folder_ / "d.svg"});

@@ -1,0 +1,140 @@
+// linnet plot eigenvalues: where the eigenvalues of a linear state space lie in the complex plane. A mode's
+// state is multiplied by its eigenvalue with every token: its distance from 0 says how slowly it forgets, its
+// angle how fast it turns; on the unit circle nothing is forgotten. With --json one object, a stable
+// contract:
+//   {"model": "...", "layers": [[[re, im], ...], ...]}
+//
+// Eigenvalues as the models make them: src/models/lru.cc, s4d.cc, s5.cc; formulas: EigenKind in
+// kernels/backend.h.
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "cli/plots.h"
+#include "cli/terminal.h"
+#include "formats/checkpoint.h"
+#include "kernels/backend.h"
+#include "ops/ops.h"
+
+namespace linnet {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Number = std::complex<double>;
+
+struct EigenvaluesOptions {
+  std::string model, output;
+  bool json = false;
+};
+
+/// The parameters of an architecture's eigenvalues, below blocks.N.
+struct Parameters {
+  const char *re, *im, *step;
+  EigenKind kind;
+};
+constexpr Parameters kParameters[] = {
+    {"lru.nu", "lru.theta", "", EigenKind::kExp},
+    {"lru.nu_log", "lru.theta_log", "", EigenKind::kStable},
+    {"s4d.A_re", "s4d.A_im", "s4d.log_dt", EigenKind::kZeroOrderHold},
+    {"s5.Lambda_re", "s5.Lambda_im", "s5.log_step", EigenKind::kZeroOrderHold},
+};
+
+/// As [elements] f32; empty if there is no such tensor.
+Tensor Floats(const Checkpoint& checkpoint, const std::string& name) {
+  if (checkpoint.Find(name) == nullptr) return {};
+  const Tensor tensor = checkpoint.Load(name);
+  Check(IsReal(tensor.dtype()), "{}: {} holds {}, which are no weights", checkpoint.path().string(), name,
+        Traits(tensor.dtype()).name);
+  const Tensor wide = Tensor::Empty({tensor.size()});
+  Backend::For(Device::kCpu).Convert(tensor.Reshape({tensor.size()}), wide);
+  return wide;
+}
+
+/// Of one layer; none if there is no such layer.
+std::vector<Number> LayerEigenvalues(const Checkpoint& checkpoint, size_t layer) {
+  const std::string block = fmt::format("blocks.{}.", layer);
+  for (const Parameters& names : kParameters) {
+    const Tensor re = Floats(checkpoint, block + names.re);
+    if (!re) continue;
+    const Tensor step = *names.step != '\0' ? Floats(checkpoint, block + names.step) : Tensor();
+    const Tensor a = ops::Eigenvalues({re, Floats(checkpoint, block + names.im), step}, names.kind).a;
+    std::vector<Number> values;
+    for (Dim i = 0; i < re.size(); ++i) values.push_back({a.data()[i], a.data()[re.size() + i]});
+    return values;
+  }
+  return {};
+}
+
+Series UnitCircle() {
+  Series series{"unit circle", Series::Style::kCurve, {}, /*group=*/7};
+  for (int degree = 0; degree <= 360; degree += 2) {
+    const Number at = std::polar(1.0, degree * std::numbers::pi / 180);
+    series.points.push_back({at.real(), at.imag()});
+  }
+  return series;
+}
+
+Chart EigenvaluesChart(const std::string& model, const std::vector<std::vector<Number>>& layers) {
+  Chart chart;
+  chart.title = fmt::format("Eigenvalues, {}", Printable(std::filesystem::path(model).filename().string()));
+  chart.x_label = "real part";
+  chart.y_label = "imaginary part";
+  chart.equal_units = true;
+  chart.series = {UnitCircle()};
+  for (size_t i = 0; i < layers.size(); ++i) {
+    Series series{fmt::format("layer {}", i), Series::Style::kDots, {}, static_cast<int>(i % 7)};
+    for (const Number& a : layers[i]) series.points.push_back({a.real(), a.imag()});
+    chart.series.push_back(std::move(series));
+  }
+  return chart;
+}
+
+void PrintTable(const std::vector<std::vector<Number>>& layers) {
+  fmt::print("distances of the eigenvalues from 0\nlayer  {:>6}  {:>9}  {:>9}  {:>9}\n", "count", "smallest",
+             "median", "largest");
+  for (size_t i = 0; i < layers.size(); ++i) {
+    std::vector<double> sizes;
+    for (const Number& a : layers[i]) sizes.push_back(std::abs(a));
+    std::ranges::sort(sizes);
+    fmt::print("{:>5}  {:>6}  {:>9.6f}  {:>9.6f}  {:>9.6f}\n", i, sizes.size(), sizes.front(),
+               sizes[sizes.size() / 2], sizes.back());
+  }
+}
+
+void RunEigenvalues(const EigenvaluesOptions& options) {
+  const auto checkpoint = Checkpoint::Open(options.model);
+  std::vector<std::vector<Number>> layers;
+  for (auto layer = LayerEigenvalues(*checkpoint, 0); !layer.empty();
+       layer = LayerEigenvalues(*checkpoint, layers.size())) {
+    layers.push_back(std::move(layer));
+  }
+  Check(!layers.empty(), "{}: has no eigenvalues; models of lru (from rung 3 on), s4d and s5 do",
+        options.model);
+  WriteChart(options.output, EigenvaluesChart(options.model, layers));
+  if (!options.json) return PrintTable(layers);
+  Json lists = Json::array();
+  for (const auto& layer : layers) {
+    Json list = Json::array();
+    for (const Number& a : layer) list.push_back({a.real(), a.imag()});
+    lists.push_back(std::move(list));
+  }
+  const Json object = {{"model", options.model}, {"layers", lists}};
+  fmt::print("{}\n", object.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+void AddPlotEigenvalues(CLI::App& plot) {
+  auto options = std::make_shared<EigenvaluesOptions>();
+  CLI::App* command =
+      plot.add_subcommand("eigenvalues", "Where the eigenvalues of a state space lie (LRU, S4D, S5)");
+  command->add_option("model", options->model, "The model")->required()->type_name("FILE");
+  AddChartOption(*command, options->output);
+  command->add_flag("--json", options->json, "Print all eigenvalues as one JSON object");
+  command->footer("Example: linnet plot eigenvalues model.safetensors -o eigenvalues.svg");
+  command->callback([options] { RunEigenvalues(*options); });
+}
+
+}  // namespace linnet
