@@ -13,6 +13,7 @@
 #include "formats/safetensors.h"
 #include "formats/tensors.h"
 #include "formats/zip.h"
+#include "python.h"
 
 namespace linnet {
 namespace {
@@ -65,16 +66,8 @@ TEST(Writers, ThePthHasAlignedDataAndTrueChecksums) {
   }
 }
 
-/// A Python that has torch, or "".
-std::string PythonWithTorch() {
-  for (const char* python : {"python3", "/usr/bin/python3"}) {
-    if (std::system(fmt::format("{} -c 'import torch' 2>/dev/null", python).c_str()) == 0) return python;
-  }
-  return "";
-}
-
 TEST(Writers, TorchLoadsThePth) {
-  const std::string python = PythonWithTorch();
+  const std::string python = PythonThatCan("import torch");
   if (python.empty()) GTEST_SKIP() << "no python3 with torch (Debian: python3-torch)";
   const auto path = Temporary("for_torch.pth"), result = Temporary("for_torch.json");
   WritePth(path, ContentsOf(PthTensors()));
