@@ -1,5 +1,6 @@
 #include "formats/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,9 @@ namespace linnet {
 namespace {
 
 using std::string_view_literals::operator""sv;
+
+/// What is copied at a time before the pages that it came from are let go.
+constexpr size_t kPieceBytes = 1 << 22;
 
 bool IsZip(std::string_view text) { return text.starts_with("PK\3\4"sv); }
 /// The bytes of a header length below 2^40, then the header's brace.
@@ -89,8 +93,13 @@ Tensor Checkpoint::InPlaceOrCopied(const MappedFile& file, const std::byte* data
     return Tensor::Wrap(file.owner(), data, entry.shape, entry.dtype);
   }
   Tensor copy = Tensor::Empty(entry.shape, entry.dtype);
-  if (copy.bytes() > 0) std::memcpy(copy.raw(), data, copy.bytes());
-  file.Forget({data, copy.bytes()});
+  // By pieces, each of which is let go: a large tensor is hardly ever in memory twice.
+  for (size_t at = 0; at < copy.bytes(); at += kPieceBytes) {
+    const size_t bytes = std::min(kPieceBytes, copy.bytes() - at);
+    std::memcpy(static_cast<std::byte*>(copy.raw()) + at, data + at, bytes);
+    file.Forget({data + at, bytes});
+  }
+  file.Forget({data, copy.bytes()});  // with the pages that lie across the borders of pieces
   return copy;
 }
 

@@ -7,6 +7,7 @@
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
 #include "nn/lora.h"
+#include "tensor/memory.h"
 
 namespace linnet {
 namespace {
@@ -119,6 +120,7 @@ void Conversion::Write(const std::filesystem::path& target, const std::vector<st
   for (const Item& item : items_) contents.entries.push_back({item.name, item.shape, item.to});
   contents.load = [&](size_t i) {
     if (on_tensor) on_tensor(i);
+    TrimHostMemory();  // the blocks of the tensors before, whose sizes are others
     return Converted(i);
   };
   contents.metadata = metadata_;
