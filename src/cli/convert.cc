@@ -11,9 +11,9 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
+#include "cli/written_vocabulary.h"
 #include "infer/divergence.h"
 #include "nn/conversion.h"
-#include "text/world.h"
 
 namespace linnet {
 namespace {
@@ -66,27 +66,6 @@ void CheckTarget(const ConvertOptions& options) {
 
 std::unique_ptr<Tokenizer> TokenizerFor(const ConvertOptions& options, const LoadedModel& model) {
   return OpenTokenizer(model, options.source, options.tokenizer);
-}
-
-bool IsOfBytes(const LoadedModel& model) {
-  const auto named = model.metadata.find("tokenizer");
-  return named != model.metadata.end() && named->second == BytesTokenizer().name();
-}
-
-/// The bytes of each token, which GGUF holds.
-std::vector<std::string> VocabularyFor(const ConvertOptions& options, const LoadedModel& model) {
-  if (options.tokenizer.empty() && !model.vocabulary.empty() && !IsOfBytes(model)) return model.vocabulary;
-  const auto tokenizer = TokenizerFor(options, model);
-  const bool takes_the_longest = dynamic_cast<const WorldTokenizer*>(tokenizer.get()) != nullptr ||
-                                 dynamic_cast<const BytesTokenizer*>(tokenizer.get()) != nullptr;
-  Check(takes_the_longest,
-        "{}: llama.cpp's tokenizer of RWKV takes the longest token each time, and {} does not: texts would "
-        "be cut "
-        "otherwise than in training; write a .safetensors",
-        options.source, tokenizer->name());
-  std::vector<std::string> vocabulary;
-  for (int id = 0; id < tokenizer->vocab(); ++id) vocabulary.push_back(tokenizer->Decode({&id, 1}));
-  return vocabulary;
 }
 
 /// What is to be compared. No token is put in front: a byte model may never have seen the one that ends
@@ -169,8 +148,9 @@ void RunConvert(const ConvertOptions& options) {
   CheckTarget(options);
   const auto type = TypeAskedFor(options.dtype);
   const Conversion conversion(options.source, format, type);
-  const auto vocabulary =
-      format == FileFormat::kGguf ? VocabularyFor(options, conversion.model()) : std::vector<std::string>();
+  const auto vocabulary = format == FileFormat::kGguf
+                              ? VocabularyToWrite(conversion.model(), options.source, options.tokenizer)
+                              : std::vector<std::string>();
   const auto tokens = options.verify.empty() ? std::vector<int>() : VerifyTokens(options, conversion.model());
   {
     Progress progress("converting", "tensors");

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
+#include "cli/written_vocabulary.h"
 #include "nn/conversion.h"
 #include "nn/lora.h"
 
@@ -18,7 +19,7 @@ using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 struct MergeOptions {
-  std::string source, target, state, dtype = "stored";
+  std::string source, target, state, tokenizer, dtype = "stored";
   std::vector<std::string> loras;
   int threads = 0;
   bool force = false, json = false;
@@ -39,10 +40,10 @@ FileFormat CheckedFormat(const MergeOptions& options) {
   Check(!options.loras.empty() || !options.state.empty(),
         "there is nothing to fold into {}; give --lora FILE or --state FILE", options.source);
   const FileFormat format = FormatOfName(options.target);
-  Check(
-      format != FileFormat::kGguf,
-      "{}: merge writes .safetensors and .pth; write one of these and make a GGUF of it with linnet convert",
-      options.target);
+  Check(format != FileFormat::kGguf || options.state.empty(),
+        "{}: a GGUF has no place for the state that texts begin with; write a .safetensors or .pth, or leave "
+        "--state out",
+        options.target);
   if (fs::exists(options.target)) {
     Check(!fs::equivalent(options.source, options.target), "{}: is the model itself; give another --out",
           options.target);
@@ -68,10 +69,14 @@ void RunMerge(const MergeOptions& options) {
   const auto adapters = ReadAdapters(options.loras, conversion.model());
   conversion.Fold(adapters);
   const size_t layers = options.state.empty() ? 0 : PutState(options.state, conversion);
+  const auto vocabulary = format == FileFormat::kGguf
+                              ? VocabularyToWrite(conversion.model(), options.source, options.tokenizer)
+                              : std::vector<std::string>();
   {
     Progress progress("merging", "tensors");
     const auto total = static_cast<int64_t>(conversion.items().size());
-    conversion.Write(options.target, {}, [&](size_t i) { progress.Update(static_cast<int64_t>(i), total); });
+    conversion.Write(options.target, vocabulary,
+                     [&](size_t i) { progress.Update(static_cast<int64_t>(i), total); });
   }
   const Json result = {{"source", options.source},
                        {"file", options.target},
@@ -100,7 +105,7 @@ void AddMerge(CLI::App& app) {
       ->type_name("FILE[:FACTOR]")
       ->allow_extra_args(false);
   command->add_option("--state", options->state, "The tuned state")->type_name("FILE");
-  command->add_option("-o,--out", options->target, "The file to write: .safetensors or .pth")
+  command->add_option("-o,--out", options->target, "The file to write: .safetensors, .gguf or .pth")
       ->required()
       ->type_name("OUT");
   std::vector<std::string> types = {"stored"};
@@ -110,6 +115,10 @@ void AddMerge(CLI::App& app) {
                    "The type of matrices; stored leaves them as they are in BASE, quantised ones, too")
       ->check(CLI::IsMember(types))
       ->capture_default_str();
+  command
+      ->add_option("--tokenizer,--vocab", options->tokenizer,
+                   "For a .gguf: bytes, world, or a vocabulary file; if not given, the one in or near BASE")
+      ->type_name("FILE");
   command->add_option("--threads", options->threads, "Threads; one a physical core if not given")
       ->check(CLI::Range(1, 4096));
   command->add_flag("--force", options->force, "Replace OUT if it exists");

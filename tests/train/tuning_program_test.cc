@@ -106,8 +106,15 @@ TEST_F(TuneProgram, MergedIsUnmerged) {
   EXPECT_GT(change, 1);
   EXPECT_TRUE(FailsWith({"merge", Base(), "--lora", lora, "-o", merged}, {merged, "exists", "--force"}));
   EXPECT_TRUE(FailsWith({"merge", Base(), "-o", Path("x.safetensors")}, {"nothing to fold", "--lora"}));
-  EXPECT_TRUE(
-      FailsWith({"merge", Base(), "--lora", lora, "-o", Path("x.gguf")}, {"x.gguf", "linnet convert"}));
+  // Straight to a GGUF, the same model.
+  const std::string gguf = Path("merged.gguf");
+  ASSERT_EQ(RunLinnet({"merge", Base(), "--lora", lora, "-o", gguf}).code, 0);
+  EXPECT_EQ(Checkpoint::Open(gguf)->format(), "gguf");
+  EXPECT_EQ(Logits(gguf), one);
+  const auto written = [](const std::string& model) {
+    return RunLinnet({"generate", model, "-p", "PACK", "-n", "20", "--temperature", "0"}).out;
+  };
+  EXPECT_EQ(written(gguf), written(merged)) << "with the vocabulary of the GGUF";
 }
 
 TEST_F(TuneProgram, AStateLearnsAndBecomesAModelsOwn) {
@@ -127,6 +134,7 @@ TEST_F(TuneProgram, AStateLearnsAndBecomesAModelsOwn) {
   const std::string own = Path("own-state.safetensors");
   ASSERT_EQ(RunLinnet({"merge", q8, "--state", state, "-o", own}).code, 0);
   EXPECT_EQ(generated({"generate", own}), tuned);
+  EXPECT_TRUE(FailsWith({"merge", q8, "--state", state, "-o", Path("x.gguf")}, {"x.gguf", "no place for"}));
   // RWKV-LM's layout: a .pth of time_state alone.
   const std::string pth = Path("state.pth");
   ASSERT_EQ(RunLinnet({"state", "merge", state, "-o", pth}).code, 0);
