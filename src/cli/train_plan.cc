@@ -48,6 +48,8 @@ void PrintJson(const RunPlan& plan) {
                                            {"peak", whole(m.peak)}}},
                                          {"memory_available", whole(plan.available_bytes)},
                                          {"step_seconds", plan.step_seconds},
+                                         {"start_seconds", plan.start_seconds},
+                                         {"save_seconds", plan.save_seconds},
                                          {"run_seconds", plan.run_seconds},
                                          {"whole_model", plan.whole_model}};
   fmt::print("{}\n", object.dump());
@@ -70,6 +72,8 @@ void PrintTable(const RunPlan& plan) {
       {"data", Bytes(m.data) + " of files, read through the system's cache"},
       {"time", fmt::format("{} a step, {:.0f} tokens/s", Seconds(plan.step_seconds),
                            static_cast<double>(plan.tokens_per_step) / plan.step_seconds)},
+      {"beside", fmt::format("{} to make the weights, {} a checkpoint", Seconds(plan.start_seconds),
+                             Seconds(plan.save_seconds))},
       {"the run", fmt::format("{} steps, {}", WithCommas(plan.steps), Seconds(plan.run_seconds))},
   });
   fmt::print("\nmeasured with {}; nothing was written\n",

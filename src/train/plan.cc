@@ -1,10 +1,13 @@
 #include "train/plan.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 
 #include "base/available_memory.h"
@@ -20,6 +23,8 @@
 namespace linnet {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr double kWholeSeconds = 15;  // a step of the whole model may take, to be run
 constexpr double kPartSeconds = 4;    // a step of a part
 constexpr double kTimedSeconds = 4;   // steps are repeated so long
@@ -27,6 +32,7 @@ constexpr double kShareOfPeak = 0.4;  // of the speed of products: a guess at wh
 constexpr double kMostOfMemory = 0.9;
 constexpr double kHardly = 1e-9;       // a learning rate that leaves weights fit for the next step
 constexpr int64_t kPartLength = 1024;  // tokens of a part's sequences
+constexpr size_t kWrittenBytes = size_t{64} << 20;  // to see how fast the disk is
 
 double InUse() { return static_cast<double>(HostMemoryUse().in_use_bytes); }
 
@@ -53,6 +59,7 @@ struct Piece {
   double forward;                               // most in a forward pass, above standing
   double backward;                              // most in a backward pass, above standing
   double pass_seconds, update_seconds, evaluation_seconds;
+  double start_seconds;  // to make the weights and moments
 };
 
 /// A model in training, of the run's width, with as many layers and sequences as wanted.
@@ -67,8 +74,10 @@ class Trial {
           return options;
         }()),
         base_(InUse()),
+        start_(Clock::now()),
         weights_(StartingWeights(options_, {})),
-        optimizer_(weights_, {options_.betas[0], options_.betas[1], options_.eps, options_.wd}) {}
+        optimizer_(weights_, {options_.betas[0], options_.betas[1], options_.eps, options_.wd}),
+        start_seconds_(std::chrono::duration<double>(Clock::now() - start_).count()) {}
 
   /// Steps over so many sequences of so many tokens.
   Piece Measure(int64_t sequences, int64_t length, bool timed) {
@@ -88,6 +97,7 @@ class Trial {
       piece.moments += static_cast<double>(moment.tensor.bytes());
     }
     piece.standing = InUse() - base_;
+    piece.start_seconds = start_seconds_;
     Watch(samples, state, piece);
     if (timed) Time(samples, state, piece);
     return piece;
@@ -168,8 +178,10 @@ class Trial {
 
   TrainOptions options_;
   double base_;
+  Clock::time_point start_;
   TrainableModel weights_;
   Optimizer optimizer_;
+  double start_seconds_;
 };
 
 /// Four pieces, of few and more layers and sequences, and what follows for others. Sequences of the run that
@@ -196,7 +208,7 @@ struct Pieces {
     for (double Piece::*value :
          {&Piece::parameters, &Piece::flops_per_token, &Piece::weights, &Piece::masters, &Piece::moments,
           &Piece::gradients, &Piece::standing, &Piece::kept, &Piece::loss, &Piece::forward,
-          &Piece::pass_seconds, &Piece::update_seconds, &Piece::evaluation_seconds}) {
+          &Piece::pass_seconds, &Piece::update_seconds, &Piece::evaluation_seconds, &Piece::start_seconds}) {
       piece.*value = Extrapolate(value, many_layers, many_sequences);
     }
     // What the backward pass of the one layer took, and what the others then hold: activations, all before
@@ -300,6 +312,37 @@ Piece MeasureRun(const TrainOptions& options, RunPlan& plan) {
   return MeasurePieces(options, layers, sequences, true).Extrapolate(options.layers, all);
 }
 
+/// Checkpoints of a run, the last one among them.
+double Saves(const TrainOptions& options, int64_t steps, double seconds) {
+  const SaveInterval interval = ParseSaveInterval(options.save_every);
+  if (interval.steps > 0) return std::ceil(static_cast<double>(steps) / static_cast<double>(interval.steps));
+  return 1 + (interval.seconds > 0 ? std::floor(seconds / interval.seconds) : 0);
+}
+
+/// Seconds to write a byte where `folder` is or will be, and to have it on the disk: of a file without a
+/// name, which is gone when it is closed. 0 where the system has no such files.
+double SecondsPerByteWritten(std::filesystem::path folder) {
+  folder = std::filesystem::absolute(folder);
+  while (!std::filesystem::is_directory(folder) && folder.has_relative_path()) folder = folder.parent_path();
+  const int descriptor = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  if (descriptor < 0) return 0;
+  const std::vector<char> block(kWrittenBytes, 'w');
+  bool written = false;
+  const double seconds = SecondsOf([&] {
+    written = write(descriptor, block.data(), block.size()) == static_cast<ssize_t>(block.size()) &&
+              fsync(descriptor) == 0;
+  });
+  close(descriptor);
+  return written ? seconds / kWrittenBytes : 0;
+}
+
+/// Weights and two moments of each parameter in float32, and the average of --ema.
+void PlanStartAndSaving(const TrainOptions& options, const Piece& piece, RunPlan& plan) {
+  plan.start_seconds = piece.start_seconds;
+  const double bytes = 12 * piece.parameters + (options.ema > 0 ? 4 * piece.parameters : 0);
+  plan.save_seconds = bytes * SecondsPerByteWritten(options.out);
+}
+
 /// `other`: tokens to measure beside the held-out ones.
 void PlanTime(const TrainOptions& options, const Dataset& data, int64_t other, const Piece& piece,
               RunPlan& plan) {
@@ -314,13 +357,15 @@ void PlanTime(const TrainOptions& options, const Dataset& data, int64_t other, c
     a_step += evaluation(SampleTokens(options)) / static_cast<double>(options.val_every);
   const double at_end = evaluation(kFinalTokens);
   if (options.minutes != 0) {
-    plan.run_seconds = 60 * options.minutes + at_end;
+    plan.run_seconds = plan.start_seconds + 60 * options.minutes + plan.save_seconds + at_end;
     plan.steps = static_cast<int64_t>(std::ceil(60 * options.minutes / a_step));
     return;
   }
   plan.steps =
       options.steps != 0 ? options.steps : (options.tokens + plan.tokens_per_step - 1) / plan.tokens_per_step;
-  plan.run_seconds = static_cast<double>(plan.steps) * a_step + at_end;
+  const double steps = static_cast<double>(plan.steps) * a_step;
+  plan.run_seconds =
+      plan.start_seconds + steps + Saves(options, plan.steps, steps) * plan.save_seconds + at_end;
 }
 
 void PlanMemory(const Piece& piece, RunPlan& plan) {
@@ -359,6 +404,7 @@ RunPlan PlanRun(const TrainOptions& asked) {
   plan.parameters = std::llround(piece.parameters);
   plan.flops_per_token = piece.flops_per_token;
   PlanMemory(piece, plan);
+  PlanStartAndSaving(options, piece, plan);
   for (const Dataset::File& file : data->files()) plan.memory.data += static_cast<double>(file.bytes);
   PlanTime(options, *data, other, piece, plan);
   return plan;

@@ -32,7 +32,9 @@ struct RunPlan {
   double available_bytes = 0;
 
   double step_seconds = 0;   // 0: was not asked for
-  double run_seconds = 0;    // with the measurements of held-out loss
+  double start_seconds = 0;  // to make the weights
+  double save_seconds = 0;   // a checkpoint
+  double run_seconds = 0;    // with the start, checkpoints and the measurements of held-out loss
   bool whole_model = false;  // was run; else parts of it were
 
   double flops_per_step() const { return flops_per_token * static_cast<double>(tokens_per_step); }

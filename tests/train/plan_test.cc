@@ -107,7 +107,23 @@ TEST_F(Plans, CountWhatTheySay) {
   EXPECT_EQ(plan.memory.data, 30000);
   EXPECT_GT(plan.flops_per_token, 5 * parameters);
   EXPECT_GT(plan.step_seconds, 0);
-  EXPECT_GT(plan.run_seconds, 3 * plan.step_seconds);
+  EXPECT_GT(plan.start_seconds, 0);
+  EXPECT_GT(plan.run_seconds, plan.start_seconds + 3 * plan.step_seconds + plan.save_seconds);
+}
+
+TEST_F(Plans, CheckpointsTakeTime) {
+  options_.steps = 400;
+  options_.save_every = "400";
+  const RunPlan one = PlanRun(options_);
+  options_.save_every = "1";
+  const RunPlan many = PlanRun(options_);
+  const auto saving = [](const RunPlan& plan) {
+    return (plan.run_seconds - 400 * plan.step_seconds - plan.start_seconds) / plan.save_seconds;
+  };
+  EXPECT_FALSE(std::filesystem::exists(options_.out)) << "a plan leaves nothing";
+  if (one.save_seconds == 0) GTEST_SKIP() << "this disk has no files without names to measure it with";
+  EXPECT_GE(saving(many), 399.9);
+  EXPECT_GE(saving(one), 0.9);
 }
 
 TEST_F(Plans, RunsBeyondTheMachineAreRefusedWithRemedies) {
