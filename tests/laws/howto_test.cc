@@ -80,12 +80,14 @@ TEST(Howto, NothingIsAskedTwice) {
   }
   std::set<std::string> ids;
   for (const auto& [question, id] : asked) ids.insert(id);
-  const std::vector<json> held_out = Lines("howto-heldout.jsonl");
-  EXPECT_EQ(held_out.size(), 100u);
-  for (const json& line : held_out) {
-    const auto question = line.at("question").get<std::string>();
-    EXPECT_TRUE(ids.contains(line.at("id").get<std::string>())) << question << " is of no pair";
-    EXPECT_FALSE(asked.contains("|" + Bare(question))) << question << " is not held out";
+  EXPECT_EQ(Lines("howto-heldout.jsonl").size(), 100u);
+  for (const char* name : {"howto-heldout.jsonl", "howto-validation.jsonl"}) {
+    for (const json& line : Lines(name)) {
+      const auto question = line.at("question").get<std::string>();
+      const auto id = line.at("id").get<std::string>();
+      EXPECT_TRUE(ids.contains(id)) << question << " is of no pair";
+      EXPECT_TRUE(asked.emplace("|" + Bare(question), id).second) << question << " is not held out";
+    }
   }
 }
 
