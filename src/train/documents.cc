@@ -52,7 +52,14 @@ std::vector<Message> ReadMessages(const json& list) {
   return messages;
 }
 
-std::vector<Pieces> ReadQuestions(const json& object, const ChatTemplate& chat) {
+bool ReadEnd(const json& object) {
+  const auto found = object.find("end");
+  if (found == object.end()) return true;
+  Check(found->is_boolean(), "\"end\" must be true or, if the last answer breaks off, false");
+  return *found;
+}
+
+std::vector<Document> ReadQuestions(const json& object, const ChatTemplate& chat) {
   std::vector<std::string> questions;
   if (object.contains("question")) {
     questions.push_back(Text(object, "question"));
@@ -64,9 +71,10 @@ std::vector<Pieces> ReadQuestions(const json& object, const ChatTemplate& chat) 
       questions.push_back(question);
     }
   }
-  std::vector<Pieces> documents;
+  std::vector<Document> documents;
   for (const std::string& question : questions) {
-    documents.push_back(WriteConversation({{"user", question}, {"assistant", Text(object, "answer")}}, chat));
+    documents.push_back(
+        {WriteConversation({{"user", question}, {"assistant", Text(object, "answer")}}, chat)});
   }
   return documents;
 }
@@ -104,7 +112,7 @@ Pieces WriteConversation(const std::vector<Message>& messages, const ChatTemplat
   return pieces;
 }
 
-std::vector<Pieces> ReadJsonLine(std::string_view line, const ChatTemplate& chat) {
+std::vector<Document> ReadJsonLine(std::string_view line, const ChatTemplate& chat) {
   json object;
   try {
     object = json::parse(line);
@@ -114,9 +122,11 @@ std::vector<Pieces> ReadJsonLine(std::string_view line, const ChatTemplate& chat
   Check(object.is_object(), "is no JSON object");
   if (object.contains("text")) {
     const std::string& text = Text(object, "text");
-    return {{{text, text.size()}}};
+    return {{{{text, text.size()}}}};
   }
-  if (object.contains("messages")) return {WriteConversation(ReadMessages(object["messages"]), chat)};
+  if (object.contains("messages")) {
+    return {{WriteConversation(ReadMessages(object["messages"]), chat), ReadEnd(object)}};
+  }
   if (object.contains("question") || object.contains("questions")) return ReadQuestions(object, chat);
   Fail("must have \"text\", \"messages\", or \"question\" and \"answer\"");
 }

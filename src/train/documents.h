@@ -7,7 +7,8 @@
 //   {"questions": ["...", ...], "answer": "..."}             one for each way to ask
 //
 // Of a conversation the answers are learnt, with the text or the end of the document by which the model says
-// that it has finished; what the model is told is not.
+// that it has finished; what the model is told is not. With "end": false beside "messages" the last answer is
+// only the beginning of one: where it breaks off, its end is not learnt.
 #pragma once
 
 #include <string>
@@ -25,8 +26,13 @@ struct Piece {
   size_t learnt;
 };
 
-/// A document, without the end-of-text token, which is always learnt.
 using Pieces = std::vector<Piece>;
+
+/// A document without the end-of-text token behind it.
+struct Document {
+  Pieces pieces;
+  bool end = true;  // whether that token is to be learnt
+};
 
 struct Message {
   std::string role, content;  // role: system, user, assistant
@@ -37,6 +43,6 @@ Pieces WriteConversation(const std::vector<Message>& messages, const ChatTemplat
 
 /// The documents in a line of a .jsonl file. Throws Error, without the place of the line, if it is none of
 /// the above.
-std::vector<Pieces> ReadJsonLine(std::string_view line, const ChatTemplate& chat);
+std::vector<Document> ReadJsonLine(std::string_view line, const ChatTemplate& chat);
 
 }  // namespace linnet

@@ -80,7 +80,7 @@ class Encoder {
   void Encode(Block& block) const {
     Encoded& out = block.encoded;
     if (!block.source->lines) {
-      Append({{std::string(block.text), block.text.size()}}, out);
+      Append({{{std::string(block.text), block.text.size()}}}, out);
       return;
     }
     std::string_view rest = block.text;
@@ -89,7 +89,7 @@ class Encoder {
       rest.remove_prefix(std::min(line.size() + 1, rest.size()));
       if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
       try {
-        for (const Pieces& document : ReadJsonLine(line, *options_.chat)) Append(document, out);
+        for (const Document& document : ReadJsonLine(line, *options_.chat)) Append(document, out);
       } catch (const Error& error) {
         out.error = fmt::format("{}:{}: {}", block.source->path.string(), LineOf(block, line), error.what());
         return;
@@ -103,15 +103,17 @@ class Encoder {
     return 1 + std::count(text.data(), line.data(), '\n');
   }
 
-  void Append(const Pieces& document, Encoded& out) const {
-    for (const Piece& piece : document) {
+  void Append(const Document& document, Encoded& out) const {
+    for (const Piece& piece : document.pieces) {
       const size_t before = out.ids.size();
       options_.tokenizer->EncodeSome(piece.text, false, out.ids);
       if (options_.mask && piece.learnt < piece.text.size()) Mask(piece, before, out);
       if (!out.learnt.empty()) out.learnt.resize(out.ids.size(), 1);
     }
+    const bool end = document.end || !options_.mask;
+    if (!end) out.learnt.resize(out.ids.size(), 1);
     out.ids.push_back(Tokenizer::kEndOfText);
-    if (!out.learnt.empty()) out.learnt.push_back(1);
+    if (!end || !out.learnt.empty()) out.learnt.push_back(end ? 1 : 0);
     out.ends.push_back(out.ids.size());
   }
 

@@ -7,19 +7,21 @@
 namespace linnet {
 namespace {
 
-/// A document as one text, what is learnt in brackets.
-std::string Marked(const Pieces& pieces) {
+/// A document as one text, what is learnt in brackets, dots behind one whose end is not.
+std::string Marked(const Document& document) {
   std::string text;
-  for (const Piece& piece : pieces) {
+  for (const Piece& piece : document.pieces) {
     if (piece.learnt > 0) text += "[" + piece.text.substr(0, piece.learnt) + "]";
     text += piece.text.substr(piece.learnt);
   }
-  return text;
+  return document.end ? text : text + "...";
 }
 
 std::vector<std::string> Lines(std::string_view line, std::string_view chat) {
   std::vector<std::string> documents;
-  for (const Pieces& pieces : ReadJsonLine(line, FindChatTemplate(chat))) documents.push_back(Marked(pieces));
+  for (const Document& document : ReadJsonLine(line, FindChatTemplate(chat))) {
+    documents.push_back(Marked(document));
+  }
   return documents;
 }
 
@@ -54,6 +56,15 @@ TEST(Documents, ConversationsBeginAsInAChat) {
   EXPECT_EQ(without, std::string(FindChatTemplate("world").opening) + "\n\nUser: hi\n\nAssistant:[ ho]");
 }
 
+TEST(Documents, AnAnswerMayBreakOff) {
+  const std::string messages =
+      R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}])";
+  EXPECT_EQ(Lines(messages + R"(, "end": false})", "question"),
+            (std::vector<std::string>{"Question: hi\nAnswer:[ ho]..."}));
+  EXPECT_EQ(Lines(messages + R"(, "end": true})", "question"),
+            (std::vector<std::string>{"Question: hi\nAnswer:[ ho]"}));
+}
+
 TEST(Documents, EveryQuestionIsADocument) {
   EXPECT_EQ(Lines(R"({"id": "x", "questions": ["a", "b"], "answer": "c"})", "question"),
             (std::vector<std::string>{"Question: a\nAnswer:[ c]", "Question: b\nAnswer:[ c]"}));
@@ -75,6 +86,8 @@ TEST(Documents, WhatIsNoneIsRefused) {
       {R"({"messages": [{"role": "assistant", "content": "a"}]})",
        "message 1 is a second one of the assistant"},
       {R"({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]})", "message 2"},
+      {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "end": 0})",
+       "\"end\" must be true"},
       {R"({"question": "a"})", "\"answer\" must be a text"},
       {R"({"questions": "a", "answer": "b"})", "\"questions\""},
       {R"({"questions": [1], "answer": "b"})", "\"questions\""},

@@ -81,6 +81,17 @@ TEST_F(PrepareTest, ConversationsGetAMask) {
   EXPECT_FALSE(Binidx::Open(folder_ / "out").has_mask());
 }
 
+TEST_F(PrepareTest, TheEndOfAnAnswerThatBreaksOffIsMasked) {
+  const std::string open =
+      R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"xy"}],"end":false})";
+  Save("a.jsonl", "{\"text\":\"t\"}\n" + open + "\n{\"text\":\"u\"}\n");
+  Prepare({"a.jsonl"}, bytes_);
+  EXPECT_EQ(Texts(folder_ / "out", bytes_),
+            (std::vector<std::string>{"t$", "(\n)(Q)(:)( )(q)(\n)(A)(:) xy($)", "u$"}));
+  Prepare({"a.jsonl"}, bytes_, /*mask=*/false);
+  EXPECT_FALSE(Binidx::Open(folder_ / "out").has_mask());
+}
+
 TEST_F(PrepareTest, BorderTokensBelongToWhatTheyBeginWith) {
   // An answer ends with "\n\n" of "\n\nQ: c", in which the token "\nQ" begins.
   const WorldTokenizer tokenizer("t",
