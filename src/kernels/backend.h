@@ -118,6 +118,19 @@ struct SoftCap {
   float scale, cap;
 };
 
+/// Inputs of ROSA: q, k, v [N, C], of which only the signs count; what it says for a bit of 0 and of 1 in
+/// each channel, zero and one [C].
+struct RosaInputs {
+  Tensor q, k, v, zero, one;
+};
+
+/// What ROSA has seen of each sequence in each of G groups of channels: the automata of keys (kernels/
+/// suffix_automaton.h), nodes [slots, G, 2 capacity + 1, 3 + symbols] and cursors [slots, G, 4]; values
+/// [slots, G, capacity].
+struct RosaMemory {
+  StateRef nodes, cursors, values;
+};
+
 /// The cells of recurrent networks whose steps depend on each other through matrices (Backend::CellForward).
 enum class CellKind { kTanh, kGru, kLstm };
 
@@ -316,6 +329,13 @@ class Backend {
                                     const Tensor& dstate_out, const Tensor& dx, const Tensor& dq,
                                     const Tensor& dk, const Tensor& dstate_in) = 0;
 
+  /// Groups of `bits` channels are symbols. At each row, the longest suffix of the q so far is looked for
+  /// that occurs in the k before this row, at the latest such place; y has the bits of the v that follows
+  /// there, as `one` and `zero` say. Where no suffix occurs, y is 0 or, if `unmatched_is_zero`, `zero`.
+  /// past[s]: the rows that the memory has of sequence s.
+  virtual void Rosa(const RosaInputs& in, int bits, bool unmatched_is_zero, const Sequences& sequences,
+                    std::span<const int> past, const RosaMemory& memory, const Tensor& y) = 0;
+
   /// One step after the other, each of all sequences that have it. With h the state's first row of a slot
   /// [slots, V, C], y_t the new h, and x_g, U_g of gate g:
   ///   kTanh  h' = tanh(x + U h)
@@ -408,6 +428,19 @@ class Backend {
   virtual void SruBackward(const SruInputs& in, const Sequences& sequences, const Tensor& state_in,
                            const Tensor& c, const Tensor& dh, const Tensor& dstate_out,
                            const SruInputs& gradients, const Tensor& dstate_in) = 0;
+
+  /// Per channel, u_t = (v_{t-1} + x_t) / 2, spikes s_t = [u_t >= 1], v_t = u_t (1 - s_t). The state [slots,
+  /// C] is v; u is kept for the backward pass and may be empty.
+  virtual void Lif(const Tensor& x, const Sequences& sequences, const StateRef& state, const Tensor& u,
+                   const Tensor& spikes) = 0;
+  /// With 1 / (1 + (pi (u - 1))^2) for the slope of a spike. dx is set. dstate_out, dstate_in [slots, C] may
+  /// be empty; dstate_in +=.
+  virtual void LifBackward(const Tensor& u, const Sequences& sequences, const Tensor& dspikes,
+                           const Tensor& dstate_out, const Tensor& dx, const Tensor& dstate_in) = 0;
+  /// y = [x >= 0].
+  virtual void Step(const Tensor& x, const Tensor& y) = 0;
+  /// With 1 / (1 + (pi x)^2) for the slope.
+  virtual void StepBackward(const Tensor& x, const Tensor& dy, const Tensor& dx) = 0;
 
   /// x_t[m] = a[m] x_{t-1}[m] + u_t, y_t = 2 Re sum_m c[m] x_t[m], in each feature. The state is [slots, 2,
   /// M, H]. `snapshots` [StateSpaceSnapshots, 2, M, H] is kept for the backward pass and may be empty.

@@ -171,6 +171,18 @@ Tensor AftAverage(const AftInputs& in, const Sequences& sequences, const Attenti
 Tensor DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, const Sequences& sequences,
                     const StateRef& state, int heads, float eps);
 
+/// Rapid online suffix automaton: each group of `bits` channels is a symbol, of whose bits the signs are; a
+/// row says the v that followed the latest of the longest matches of its last q among earlier k. In: the v
+/// that follows is `one` or `zero` [C] in each channel; without a match it is 0 or, if `unmatched_is_zero`,
+/// `zero`. `seen` [slots, 1] counts rows. It has no derivative: throws Error where one is asked for, and if a
+/// sequence has more rows than the memory.
+Tensor Rosa(const RosaInputs& in, int bits, bool unmatched_is_zero, const Sequences& sequences,
+            const RosaMemory& memory, const StateRef& seen);
+/// Floats of a node of its automata, nodes for so many rows, and floats of a cursor.
+Dim RosaNodeSize(int bits);
+Dim RosaNodes(Dim rows);
+inline constexpr Dim kRosaCursor = 4;
+
 /// A layer of tanh cells, GRUs or LSTMs (backend.h has their formulas): what it says at every row, [N, C].
 /// The state is [slots, 1, C], the last h, and of an LSTM [slots, 2, C], h and c. Gradients flow to x, u, to
 /// state.in if it is tracked and from state.out, through all steps.

@@ -394,6 +394,20 @@ inline std::vector<Values> DivideByMass(const std::vector<Values>& in, const Seq
   return {y, z};
 }
 
+/// For each place the value that ROSA finds, from its definition; -1 without a match.
+inline std::vector<int> Rosa(const std::vector<int>& q, const std::vector<int>& k, const std::vector<int>& v) {
+  std::vector<int> found(q.size(), -1);
+  for (size_t i = 0; i < q.size(); ++i) {
+    size_t longest = 0;
+    for (size_t e = i; e-- > 0;) {  // an end before i, the latest first
+      size_t length = 0;
+      while (length <= e && q[i - length] == k[e - length]) ++length;
+      if (length > longest) longest = length, found[i] = v[e + 1];
+    }
+  }
+  return found;
+}
+
 /// in = {x of each gate [n, width], u of each [width, width], state [slots, V, width]}. Returns {y, state}.
 inline std::vector<Values> RecurrentCell(CellKind kind, const std::vector<Values>& in,
                                          const Sequences& sequences, size_t width) {

@@ -123,6 +123,14 @@ class CpuBackend final : public Backend {
                             const Sequences& sequences, const Tensor& dy, const Tensor& dstate_out,
                             const Tensor& dx, const Tensor& dq, const Tensor& dk,
                             const Tensor& dstate_in) override;
+  void Lif(const Tensor& x, const Sequences& sequences, const StateRef& state, const Tensor& u,
+           const Tensor& spikes) override;
+  void LifBackward(const Tensor& u, const Sequences& sequences, const Tensor& dspikes,
+                   const Tensor& dstate_out, const Tensor& dx, const Tensor& dstate_in) override;
+  void Step(const Tensor& x, const Tensor& y) override;
+  void StepBackward(const Tensor& x, const Tensor& dy, const Tensor& dx) override;
+  void Rosa(const RosaInputs& in, int bits, bool unmatched_is_zero, const Sequences& sequences,
+            std::span<const int> past, const RosaMemory& memory, const Tensor& y) override;
   void CellForward(CellKind kind, const CellInputs& in, const Sequences& sequences, const StateRef& state,
                    const Tensor& y, const CellSaved& saved) override;
   void CellBackward(CellKind kind, const CellInputs& in, const Sequences& sequences, const Tensor& state_in,

@@ -6,8 +6,7 @@
 // The gates see c, so this is no scan: rows come one after the other, but channels and sequences are shared
 // out among the threads, and one pass over memory does it all. Backward makes the gates again from the
 // states.
-#include "base/parallel.h"
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/channels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/sru.cc"
@@ -81,19 +80,7 @@ HWY_EXPORT(SruBackwardRow);
 
 namespace {
 
-/// Calls body(s, first channel, count) for ranges of channels that cover every sequence.
-template <class Body>
-void ForChannels(const Sequences& sequences, int64_t rows, int64_t width, const Body& body) {
-  constexpr int64_t kUnit = 64, kCost = 8;  // a row's gates take as long as some eight sums
-  const int64_t units = (width + kUnit - 1) / kUnit, count = sequences.sequences();
-  const int64_t elements = std::max<int64_t>(1, kCost * rows * width / (count * units));
-  ParallelFor(count * units, kGrainElements / elements, [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin / units; s * units < end; ++s) {
-      const int64_t first = std::max(begin - s * units, int64_t{0}) * kUnit;
-      body(s, first, std::min(std::min(end - s * units, units) * kUnit, width) - first);
-    }
-  });
-}
+constexpr int64_t kCost = 8;  // a row's gates take as long as some eight sums
 
 /// Channels [first, first + n) of row t, with the state at `c`.
 SruRow RowOf(const SruInputs& in, int64_t t, int64_t first, int64_t n, const float* c) {
@@ -113,7 +100,7 @@ SruRow RowOf(const SruInputs& in, int64_t t, int64_t first, int64_t n, const flo
 void CpuBackend::Sru(const SruInputs& in, const Sequences& sequences, const StateRef& state, const Tensor& c,
                      const Tensor& h) {
   const int64_t width = in.x.dim(1);
-  ForChannels(sequences, in.x.dim(0), width, [&](int64_t s, int64_t first, int64_t n) {
+  ForChannels(sequences, in.x.dim(0), width, kCost, [&](int64_t s, int64_t first, int64_t n) {
     const int64_t slot_at = sequences.slot[s] * width + first;
     const float* before = state.in.data() + slot_at;
     for (int64_t t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
@@ -131,7 +118,7 @@ void CpuBackend::SruBackward(const SruInputs& in, const Sequences& sequences, co
   const int64_t width = in.x.dim(1);
   const Tensor carried = Tensor::Zeros({sequences.sequences(), width});
   for (const Tensor& sum : {d.v_f, d.v_r}) std::fill_n(sum.data(), sum.size(), 0.0f);
-  ForChannels(sequences, in.x.dim(0), width, [&](int64_t s, int64_t first, int64_t n) {
+  ForChannels(sequences, in.x.dim(0), width, kCost, [&](int64_t s, int64_t first, int64_t n) {
     const int64_t slot_at = sequences.slot[s] * width + first, sum_at = s * width + first;
     if (dstate_out) std::copy_n(dstate_out.data() + slot_at, n, carried.data() + sum_at);
     for (int64_t t = sequences.start[s + 1]; t-- > sequences.start[s];) {
