@@ -1,10 +1,11 @@
 // The tables of formats/names.h: what other programs call the tensors of BlinkDL's published checkpoints, and
 // what their converters do to them. Sources, for the facts:
 //
-//   llama.cpp                 conversion/rwkv.py, gguf-py's tensor_mapping.py, src/models/rwkv6.cpp,
-//   rwkv7.cpp rwkv.cpp                  python/convert_pytorch_to_ggml.py transformers models/rwkv; for
-//   RWKV-5 and 6 the remote code of BBuf/RWKV-World-HF-Tokenizer flash-linear-attention
-//   utils/convert_from_rwkv6.py, convert_from_rwkv7.py, fla/layers/rwkv6.py
+//  - llama.cpp: conversion/rwkv.py, gguf-py's tensor_mapping.py, src/models/rwkv6.cpp, rwkv7.cpp
+//  - rwkv.cpp: python/convert_pytorch_to_ggml.py
+//  - transformers: models/rwkv; for RWKV-5 and 6 the remote code of BBuf/RWKV-World-HF-Tokenizer
+//  - flash-linear-attention: utils/convert_from_rwkv6.py, convert_from_rwkv7.py, fla/layers/rwkv6.py
+//  - RWKV-LM: RWKV-v8, 251016_rosa_1bit_run.py, 251105_reverse_run.py
 #include "formats/names.h"
 
 namespace linnet {
@@ -258,6 +259,20 @@ constexpr NameRule kRecurrentJs[] = {
     {"bc#", "blocks.#.lstm.g.bias", kVector},
 };
 
+// RWKV-8's demos number modules by layer, from 1; a, b, c are the norms before RWKV, channel mix and ROSA.
+constexpr NameRule kReverse[] = {
+    {"e.weight", "emb.weight"},   {"ln%a.*", "blocks.#.ln1.*"},  {"ln%b.*", "blocks.#.ln2.*"},
+    {"ln%c.*", "blocks.#.ln3.*"}, {"rwkv%.*", "blocks.#.att.*"}, {"rosa%.*", "blocks.#.rosa.*"},
+    {"ffn%.*", "blocks.#.ffn.*"}, {"lno.*", "ln_out.*"},         {"o.*", "head.*"},
+};
+
+// Of the first of them, which are ROSA and little else.
+constexpr NameRule kRosaAlone[] = {
+    {"e.weight", "emb.weight"},     {"emb_rosa.emb.weight", "rosa_emb.weight"},
+    {"rosa%.*", "blocks.#.rosa.*"}, {"lin.*", "blocks.0.lin.*"},
+    {"lin#.*", "blocks.#.lin.*"},   {"o.*", "head.*"},
+};
+
 constexpr Dialect kDialects[] = {
     {"llama.cpp's names for RWKV-6", [](const Checkpoint& file) { return HasArchitecture(file, "rwkv6"); },
      kGguf6, false},
@@ -284,6 +299,12 @@ constexpr Dialect kDialects[] = {
        return Has(file, "model.layers.0.attn.x_r") || Has(file, "model.layers.0.attn.x_x");
      },
      kFla7, false},
+    {"the names of RWKV-8's demos",
+     [](const Checkpoint& file) { return Has(file, "e.weight") && Has(file, "lno.weight"); }, kReverse, false,
+     "0123456789,#"},
+    {"the names of RWKV-8's first demos",
+     [](const Checkpoint& file) { return Has(file, "emb_rosa.emb.weight"); }, kRosaAlone, false,
+     "0123456789A"},
 };
 
 constexpr Dialect kWrapped = {"wrapped names", HasWrapper, kWrappers, true};

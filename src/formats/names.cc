@@ -15,8 +15,21 @@ constexpr const char* kRescaleEvery = "rwkv6.rescale_every_n_layers";
 
 /// What the wildcards of a pattern stand for.
 struct Captures {
-  std::string_view number, rest;
+  int64_t layer = 0;
+  std::string_view rest;
 };
+
+/// The layer whose number begins at `at`, which then is behind it; `first` is the number of the first layer.
+std::optional<int64_t> LayerAt(std::string_view name, size_t& at, int64_t first) {
+  const size_t begin = std::min(at, name.size());
+  const size_t end = std::min(name.find_first_not_of("0123456789", begin), name.size());
+  const std::string_view digits = name.substr(begin, end - begin);
+  if (digits.empty() || digits.size() > kMaxDigits || (digits.size() > 1 && digits[0] == '0')) return {};
+  int64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  at = end;
+  return number < first ? std::nullopt : std::optional(number - first);
+}
 
 std::optional<Captures> Match(std::string_view pattern, std::string_view name) {
   Captures captures;
@@ -26,11 +39,10 @@ std::optional<Captures> Match(std::string_view pattern, std::string_view name) {
       captures.rest = name.substr(at);
       return captures.rest.empty() ? std::nullopt : std::optional(captures);
     }
-    if (c == '#') {
-      const size_t end = std::min(name.find_first_not_of("0123456789", at), name.size());
-      captures.number = name.substr(std::min(at, name.size()), end - std::min(at, end));
-      if (captures.number.empty() || captures.number.size() > kMaxDigits) return std::nullopt;
-      at = end;
+    if (c == '#' || c == '%') {
+      const auto layer = LayerAt(name, at, c == '%' ? 1 : 0);
+      if (!layer) return std::nullopt;
+      captures.layer = *layer;
     } else if (at >= name.size() || name[at++] != c) {
       return std::nullopt;
     }
@@ -41,8 +53,8 @@ std::optional<Captures> Match(std::string_view pattern, std::string_view name) {
 std::string Filled(std::string_view pattern, const Captures& captures) {
   std::string name;
   for (char c : pattern) {
-    if (c == '#') {
-      name += captures.number;
+    if (c == '#' || c == '%') {
+      name += std::to_string(captures.layer + (c == '%' ? 1 : 0));
     } else if (c == '*') {
       name += captures.rest;
     } else {
@@ -76,9 +88,7 @@ RelayoutStep StepOf(const NameRule& rule, const Captures& captures, const Checkp
     // The converter divides by 2^(layer / every), and llama.cpp halves the sum of the layers every so many.
     constexpr int64_t kMaxExponent = 64;
     const int64_t every = MetadataNumber(file, kRescaleEvery, 0);
-    int64_t layer = 0;
-    std::from_chars(captures.number.data(), captures.number.data() + captures.number.size(), layer);
-    step.index = every > 0 ? std::min(layer / every, kMaxExponent) : 0;
+    step.index = every > 0 ? std::min(captures.layer / every, kMaxExponent) : 0;
   }
   return step;
 }
@@ -91,6 +101,11 @@ class TranslatedCheckpoint final : public Checkpoint {
     vocabulary_ = file_->vocabulary();
     for (const Entry& entry : file_->entries()) Translate(entry);
     metadata_.erase(kRescaleEvery);  // these tensors are not
+    const Entry* embedding = Find("emb.weight");
+    if (vocabulary_.empty() && embedding != nullptr && !dialect.letters.empty() &&
+        embedding->shape[0] == static_cast<Dim>(dialect.letters.size())) {
+      for (char letter : dialect.letters) vocabulary_.emplace_back(1, letter);
+    }
   }
 
   std::string format() const override { return file_->format(); }

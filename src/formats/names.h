@@ -16,7 +16,8 @@
 
 namespace linnet {
 
-/// In patterns, '#' stands for a layer's number and a '*' at the end for whatever follows.
+/// In patterns, '#' stands for a layer's number, '%' for that of a file which counts layers from 1, and a '*'
+/// at the end for whatever follows.
 struct NameRule {
   std::string_view pattern;
   std::string_view published;  // empty: a tensor that no computation uses, passed over
@@ -30,7 +31,8 @@ struct Dialect {
   /// The first pattern that fits a name counts; rules that follow with the same pattern are for further
   /// tensors made of it.
   std::span<const NameRule> rules;
-  bool keeps_others;  // a name without a rule stays as it is; else it is an error
+  bool keeps_others;              // a name without a rule stays as it is; else it is an error
+  std::string_view letters = {};  // what its tokens stand for, where each is a byte and no file says which
 };
 
 /// Names that a trainer's wrapper has put something in front of. May be nested.

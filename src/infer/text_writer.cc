@@ -28,7 +28,8 @@ std::optional<TextWriter::Token> TextWriter::Next(std::span<const float> logits)
     return std::nullopt;
   }
   const int id = sampler_.Draw(logits, constraint_.get());
-  if (id == Tokenizer::kEndOfText && (!options_.past_end || constraint_)) {
+  const bool at_end = id == Tokenizer::kEndOfText && tokenizer_.has_end_of_text();
+  if (at_end && (!options_.past_end || constraint_)) {
     end_ = TextEnd::kEndOfText;
     return std::nullopt;
   }

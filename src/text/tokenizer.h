@@ -1,5 +1,5 @@
 // Tokenizer: bytes to token ids and back. Text is bytes here; what they mean (UTF-8, mostly) is the reader's
-// business, so every input encodes, whatever its bytes.
+// business, so every input encodes, whatever its bytes; but a model of a few letters knows no others.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,8 @@ class Tokenizer {
  public:
   /// In every vocabulary of RWKV token 0 separates documents: a text starts after one and ends with one.
   static constexpr int kEndOfText = 0;
+  /// Whether it does. Where it is a letter like others, texts do not end with it.
+  virtual bool has_end_of_text() const { return true; }
 
   virtual ~Tokenizer() = default;
 
@@ -46,6 +48,23 @@ class BytesTokenizer : public Tokenizer {
   int vocab() const override { return 256; }
   size_t EncodeSome(std::string_view bytes, bool more, std::vector<int>& ids) const override;
   std::string Decode(std::span<const int> ids) const override;
+};
+
+/// Every token is a letter, of one byte; there are no others. The vocabulary of small demonstrations.
+class LettersTokenizer : public Tokenizer {
+ public:
+  /// Letter i is token i. Throws Error, starting with `name`, if one is there twice.
+  LettersTokenizer(std::string name, std::string letters);
+
+  std::string name() const override { return name_; }
+  int vocab() const override { return static_cast<int>(letters_.size()); }
+  bool has_end_of_text() const override { return false; }
+  /// Throws Error, naming it, if a byte is none of the letters.
+  size_t EncodeSome(std::string_view bytes, bool more, std::vector<int>& ids) const override;
+  std::string Decode(std::span<const int> ids) const override;
+
+ private:
+  std::string name_, letters_;
 };
 
 }  // namespace linnet

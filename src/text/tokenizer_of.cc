@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -64,6 +65,16 @@ std::unique_ptr<Tokenizer> Checked(std::unique_ptr<Tokenizer> tokenizer, const T
         "{}: the model has a vocabulary of {}, the tokenizer '{}' one of {}: it is not this model's",
         clues.model, clues.vocab, tokenizer->name(), tokenizer->vocab());
   return tokenizer;
+}
+
+/// The tokens one after the other if each is a byte, and not every byte is one.
+std::optional<std::string> Letters(const std::vector<std::string>& tokens) {
+  std::string letters;
+  for (const std::string& token : tokens) {
+    if (token.size() != 1) return std::nullopt;
+    letters += token;
+  }
+  return letters.size() < 256 ? std::optional(letters) : std::nullopt;
 }
 
 /// A known file around the model that fits; null if there is none. `misfits` gets those that do not.
@@ -163,6 +174,9 @@ std::unique_ptr<Tokenizer> TokenizerOf(const TokenizerClues& clues) {
                                       [](const std::string& token) { return !token.empty(); });
   if (has_tokens) {
     const std::string name = "the vocabulary in " + fs::path(clues.model).filename().string();
+    if (const auto letters = Letters(clues.tokens)) {
+      return Checked(std::make_unique<LettersTokenizer>(name, *letters), clues);
+    }
     return Checked(std::make_unique<WorldTokenizer>(name, clues.tokens), clues);
   }
   if (auto named = Named(clues)) return Checked(std::move(named), clues);

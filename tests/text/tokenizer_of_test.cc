@@ -51,6 +51,15 @@ TEST_F(TokenizerOfAModel, IsTheOneAskedFor) {
   EXPECT_TRUE(Refuses([&] { TokenizerOf(clues); }, "there is no tokenizer 'elvish'"));
 }
 
+TEST_F(TokenizerOfAModel, MayBeOfAFewLetters) {
+  TokenizerClues clues = Clues(3);
+  clues.tokens = {"a", "b", "#"};
+  EXPECT_EQ(TokenizerOf(clues)->Encode("#a"), (std::vector<int>{2, 0}));
+  EXPECT_FALSE(TokenizerOf(clues)->has_end_of_text());
+  clues.tokens[1] = "bc";  // no letter
+  EXPECT_TRUE(Refuses([&] { TokenizerOf(clues); }, "no vocabulary for every text"));
+}
+
 TEST_F(TokenizerOfAModel, IsTheOneInItsFile) {
   TokenizerClues clues = Clues(258);
   clues.tokens.resize(258);

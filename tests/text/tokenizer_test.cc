@@ -33,5 +33,16 @@ TEST(BytesTokenizer, EveryPieceOfATextIsCertain) {
   EXPECT_EQ(ids, (std::vector<int>{'a', 'b'}));
 }
 
+TEST(LettersTokenizer, KnowsItsLettersAndNoOthers) {
+  const LettersTokenizer tokenizer("v", "01,#");
+  EXPECT_EQ(tokenizer.Encode("1,0#"), (std::vector<int>{1, 2, 0, 3}));
+  EXPECT_EQ(tokenizer.Decode(std::vector<int>{3, 0}), "#0");
+  EXPECT_FALSE(tokenizer.has_end_of_text());
+  EXPECT_TRUE(
+      Refuses([&] { tokenizer.Encode("2"); }, "v: has no token for the byte 0x32; it knows 4 letters"));
+  EXPECT_TRUE(Refuses([&] { tokenizer.Decode(std::vector<int>{4}); }, "there is no token 4"));
+  EXPECT_TRUE(Refuses([] { LettersTokenizer("v", "aba"); }, "v: the letter 0x61 is there twice"));
+}
+
 }  // namespace
 }  // namespace linnet
