@@ -10,7 +10,10 @@ namespace linnet {
 
 /// `wanted` without head_size and ffn where the architecture has none, completed.
 inline Sizes SmallSizes(const Architecture& architecture, Sizes wanted) {
-  const Sizes known = architecture.complete_sizes({{"layers", 1}, {"width", 64}, {"vocab", 16}});
+  Sizes bare = wanted;
+  for (const char* name : {"head_size", "ffn"}) bare.erase(name);
+  bare["width"] = 64;
+  const Sizes known = architecture.complete_sizes(bare);
   for (const char* name : {"head_size", "ffn"}) {
     if (!known.contains(name)) wanted.erase(name);
   }

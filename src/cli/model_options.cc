@@ -29,9 +29,15 @@ void ModelOptions::AddTo(CLI::App& command) {
   command.add_option("--threads", threads, "Threads; one a physical core if not given")
       ->check(CLI::Range(1, 4096));
   command
-      .add_option("--context", context,
-                  "Tokens that attention remembers, in models that have any (rwkv7b: 4096 if not given)")
+      .add_option(
+          "--context", context,
+          "Tokens that attention remembers, in models that have any (rwkv7b: 4096, rwkv8: 1024 if not "
+          "given)")
       ->check(CLI::Range(Dim{1}, Dim{1} << 24));
+  command
+      .add_option("--bits", bits,
+                  "Bits of a symbol of ROSA, which files of rwkv8 do not say (1 if not given)")
+      ->check(CLI::IsMember({1, 4}));
   command
       .add_option(
           "--lora", loras,
@@ -54,7 +60,9 @@ void ModelOptions::ApplyThreads() const {
 
 LoadedModel ModelOptions::Load() const {
   ApplyThreads();
-  const Sizes chosen = context > 0 ? Sizes{{"context", context}} : Sizes{};
+  Sizes chosen;
+  if (context > 0) chosen["context"] = context;
+  if (bits > 0) chosen["bits"] = bits;
   const MatrixType matrices = precision == "fp32" ? MatrixType::kF32 : MatrixType::kStored;
   LoadedModel model = LoadModel(path, matrices, Access::kRead, chosen);
   if (!loras.empty()) Adapt(model, ReadAdapters(loras, model));

@@ -22,6 +22,7 @@ struct ModelOptions {
   std::string tokenizer;  // name or file; empty: the one that belongs to the model
   int threads = 0;        // 0: one a physical core
   Dim context = 0;        // tokens that attention remembers; 0: as many as the architecture does by itself
+  Dim bits = 0;           // of a symbol of ROSA; 0: 1, as in most
   std::vector<std::string> loras;  // FILE or FILE:FACTOR
 
   void AddTo(CLI::App& command);

@@ -260,7 +260,9 @@ void AddTrain(CLI::App& app) {
   const auto train = std::make_shared<TrainCommand>();
   AddSettings(*command, train->options);
   std::string architectures;
-  for (const Architecture& a : Architectures()) architectures += (architectures.empty() ? "" : ", ") + a.name;
+  for (const Architecture& a : Architectures()) {
+    if (a.untrainable.empty()) architectures += (architectures.empty() ? "" : ", ") + a.name;
+  }
   command->get_option("--arch")->description("Architecture of the model: " + architectures);
   command->add_flag("--plot", train->plot, "Draw the loss curve in the terminal at the end");
   CLI::Option* dry_run = command->add_flag("--dry-run", train->dry_run,

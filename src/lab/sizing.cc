@@ -126,6 +126,7 @@ Contestant ParseContestant(const std::string& name) {
   Contestant contestant{name, nullptr, {}};
   size_t end = std::min(name.find(':'), name.size());
   contestant.architecture = &FindArchitecture(name.substr(0, end));
+  CheckTrainable(*contestant.architecture);
   while (end < name.size()) {
     const size_t begin = end + 1;
     end = std::min(name.find(':', begin), name.size());

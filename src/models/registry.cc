@@ -4,6 +4,7 @@
 #include "models/rwkv5.h"
 #include "models/rwkv6.h"
 #include "models/rwkv7.h"
+#include "models/rwkv8.h"
 #include "models/scans.h"
 #include "models/sizes.h"
 
@@ -62,6 +63,8 @@ std::span<const Architecture> Architectures() {
        models::MakeRwkv7b,
        {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"},
        models::Rwkv7bRecurrenceFlops},
+      models::Rwkv8(),
+      models::RosaOnly(),
       models::Qrnn(),
       models::Sru(),
       models::GilrLstm(),

@@ -19,7 +19,7 @@ Init Rwkv7MixInit(Dim width, double power) {
   return init::Element([=](Dim c) { return 1 - Ramp(c, width, power); });
 }
 
-Init Rwkv7ChannelMixInit(const Rwkv7Sizes& c, int layer) {
+Init Rwkv7ChannelMixInit(const TrunkSizes& c, int layer) {
   return Rwkv7MixInit(c.width, std::pow(Depth(layer, c.layers).tau, 4));
 }
 
@@ -109,30 +109,23 @@ Tensor Rwkv7TimeMix::operator()(const Tensor& x, Tensor& v_first, const Batch& b
   return ops::Linear(ops::BonusGate(y, r, key, v, r_k_, g, heads_), output_);
 }
 
+Rwkv7ChannelMix::Rwkv7ChannelMix(const Params& p, const TrunkSizes& c, int layer)
+    : shift_(p.State("shift", {c.width})),
+      x_k_(p.Vector("x_k", {1, 1, c.width}, Rwkv7ChannelMixInit(c, layer))),
+      key_(p.Matrix("key.weight", {c.ffn, c.width}, init::Orthogonal(1))),
+      value_(p.Matrix("value.weight", {c.width, c.ffn}, init::Zero())) {}
+
+Tensor Rwkv7ChannelMix::operator()(const Tensor& x, const Batch& batch, const State& state) const {
+  const Tensor xk = ops::ShiftMix(x, {x_k_}, batch, state[shift_])[0];
+  return ops::Linear(ops::Linear(xk, key_, {}, Act::kRelu2), value_);
+}
+
 namespace {
-
-class ChannelMix {
- public:
-  ChannelMix(const Params& p, const Rwkv7Sizes& c, int layer)
-      : shift_(p.State("shift", {c.width})),
-        x_k_(p.Vector("x_k", {1, 1, c.width}, Rwkv7ChannelMixInit(c, layer))),
-        key_(p.Matrix("key.weight", {c.ffn, c.width}, init::Orthogonal(1))),
-        value_(p.Matrix("value.weight", {c.width, c.ffn}, init::Zero())) {}
-
-  Tensor operator()(const Tensor& x, const Batch& batch, const State& state) const {
-    const Tensor xk = ops::ShiftMix(x, {x_k_}, batch, state[shift_])[0];
-    return ops::Linear(ops::Linear(xk, key_, {}, Act::kRelu2), value_);
-  }
-
- private:
-  StateVar shift_;
-  Tensor x_k_, key_, value_;
-};
 
 struct Block {
   Norm ln1, ln2;
   Rwkv7TimeMix att;
-  ChannelMix ffn;
+  Rwkv7ChannelMix ffn;
   int layer;
 
   Block(const Params& p, const Rwkv7Sizes& c, int i)

@@ -1,5 +1,5 @@
-// What RWKV-7 shares with its successors of deep embeddings, 7a and 7b: the time mix (rwkv7.cc), and between
-// those two the channel mix (rwkv7a.cc).
+// What RWKV-7 shares with its successors, 7a and 7b of deep embeddings and RWKV-8: the time mix and the
+// channel mix (rwkv7.cc), and between 7a and 7b their channel mix (rwkv7a.cc).
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@ namespace linnet::models {
 /// Initial value of a mix of token shift: 1 - (c / C)^power.
 Init Rwkv7MixInit(Dim width, double power);
 /// That of a channel mix.
-Init Rwkv7ChannelMixInit(const Rwkv7Sizes& c, int layer);
+Init Rwkv7ChannelMixInit(const TrunkSizes& c, int layer);
 
 class Rwkv7TimeMix {
  public:
@@ -26,6 +26,17 @@ class Rwkv7TimeMix {
   LowRank decay_, rate_, gate_;
   std::optional<LowRank> residual_;  // of the value; absent in the first layer
   Tensor k_k_, k_a_, r_k_, receptance_, key_, value_, output_, norm_weight_, norm_bias_;
+};
+
+/// W_v relu(W_k h)^2, with h mixed with the token before.
+class Rwkv7ChannelMix {
+ public:
+  Rwkv7ChannelMix(const Params& p, const TrunkSizes& c, int layer);
+  Tensor operator()(const Tensor& x, const Batch& batch, const State& state) const;
+
+ private:
+  StateVar shift_;
+  Tensor x_k_, key_, value_;
 };
 
 /// The channel mix whose hidden channels are scaled by the token's deep embedding.

@@ -35,7 +35,10 @@ Rwkv7Sizes::Rwkv7Sizes(const Sizes& sizes)
       value_rank(sizes.at("value_rank")),
       gate_rank(sizes.at("gate_rank")) {}
 
-bool IsRwkv7(const Checkpoint& checkpoint) { return HasTimeMix(checkpoint) && !HasDeepEmbedding(checkpoint); }
+bool IsRwkv7(const Checkpoint& checkpoint) {
+  return HasTimeMix(checkpoint) && !HasDeepEmbedding(checkpoint) &&
+         !checkpoint.Find("blocks.0.rosa.q.weight");
+}
 
 bool IsRwkv7a(const Checkpoint& checkpoint) {
   return HasTimeMix(checkpoint) && HasDeepEmbedding(checkpoint) && !HasAttention(checkpoint);

@@ -16,8 +16,8 @@ Dim Extent(const Checkpoint& checkpoint, const std::string& name, int index, int
 
 Sizes ReadTrunkSizes(const Checkpoint& checkpoint) {
   Dim layers = 0;
-  while (checkpoint.Find("blocks." + std::to_string(layers) + ".ln1.weight")) ++layers;
-  Check(layers > 0, "{}: the tensor blocks.0.ln1.weight is missing", checkpoint.path().string());
+  while (checkpoint.Find("blocks." + std::to_string(layers) + ".ln2.weight")) ++layers;
+  Check(layers > 0, "{}: the tensor blocks.0.ln2.weight is missing", checkpoint.path().string());
   return {{"layers", layers},
           {"vocab", Extent(checkpoint, "emb.weight", 0)},
           {"width", Extent(checkpoint, "emb.weight", 1)},

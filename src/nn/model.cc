@@ -17,6 +17,12 @@ const Architecture& FindArchitecture(const std::string& name) {
   Fail("there is no architecture '{}'; known are: {}", name, known);
 }
 
+void CheckTrainable(const Architecture& architecture) {
+  Check(architecture.untrainable.empty(),
+        "{} can be run, not trained: {}; choose another architecture, such as rwkv7", architecture.name,
+        architecture.untrainable);
+}
+
 namespace {
 
 /// Names the remedy where somebody takes what was trained beside a model for a model.

@@ -58,12 +58,16 @@ struct Architecture {
   /// Whether its wkv states are [H, key, value]; published initial states (time_state) are always [H, value,
   /// key].
   bool state_is_key_value = false;
+  /// Why it only runs and cannot be trained; empty for those that can.
+  std::string untrainable = {};
 };
 
 /// All architectures; defined in models/registry.cc.
 std::span<const Architecture> Architectures();
 /// By name. Throws Error, listing the known ones, if there is none.
 const Architecture& FindArchitecture(const std::string& name);
+/// Throws Error, saying why, if it cannot be trained.
+void CheckTrainable(const Architecture& architecture);
 
 /// A model with everything that belongs to it.
 struct LoadedModel {

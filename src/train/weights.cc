@@ -108,6 +108,7 @@ Sizes FreshSizes(const TrainOptions& o) {
   Set(sizes, "head_size", o.head_size, 0);
   Set(sizes, "ffn", o.ffn, 0);
   const Architecture& architecture = FindArchitecture(o.arch);
+  CheckTrainable(architecture);
   SetFurther(o.sizes, architecture.complete_sizes(sizes), sizes);
   sizes = architecture.complete_sizes(sizes);
   Check(o.context == 0 || sizes.contains("context"), "{} has no context to choose; leave --context out",
@@ -180,6 +181,7 @@ TrainableModel StartingWeights(const TrainOptions& options, const std::filesyste
 }
 
 void CheckAsAsked(const TrainOptions& o, const LoadedModel& model, const std::filesystem::path& path) {
+  CheckTrainable(*model.architecture);
   Check(!o.given.contains("--arch") || model.architecture->name == o.arch,
         "--arch is {} but {} is {}; leave the flag out", o.arch, path.string(), model.architecture->name);
   const std::tuple<const char*, const char*, int64_t> asked[] = {
@@ -195,6 +197,7 @@ void CheckAsAsked(const TrainOptions& o, const LoadedModel& model, const std::fi
 }
 
 void CompleteOptions(TrainOptions& options, const LoadedModel& model) {
+  CheckTrainable(*model.architecture);
   options.arch = model.architecture->name;
   options.layers = model.sizes.at("layers");
   options.width = model.sizes.at("width");

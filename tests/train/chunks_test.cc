@@ -239,7 +239,9 @@ TEST_P(EveryArchitecture, TheLossInChunksIsThatOfWholeSamples) {
 
 std::vector<const Architecture*> All() {
   std::vector<const Architecture*> all;
-  for (const Architecture& architecture : Architectures()) all.push_back(&architecture);
+  for (const Architecture& architecture : Architectures()) {
+    if (architecture.untrainable.empty()) all.push_back(&architecture);
+  }
   return all;
 }
 
