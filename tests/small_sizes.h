@@ -34,4 +34,8 @@ inline bool IsTheSameHoweverCut(const Architecture& architecture) {
   return architecture.name != "aft-full" && architecture.name != "aft-local";
 }
 
+/// Whether what the backward pass computes is the slope of the loss. Spikes have none: a surrogate's stands
+/// in for it (tests/ops/spikes_test.cc holds it against the surrogate's own derivative).
+inline bool HasTrueGradients(const Architecture& architecture) { return architecture.name != "spikegpt"; }
+
 }  // namespace linnet

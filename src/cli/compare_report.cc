@@ -58,6 +58,15 @@ Row RowOf(const Comparison& comparison, const ArchitectureResult& result) {
       Whole(MedianOf(result, [](const RunResult& r) { return static_cast<double>(r.running.state_bytes); }))};
 }
 
+/// The share of ones that spiking neurons say; nothing for models without any.
+std::string FiringRateText(const ArchitectureResult& result) {
+  std::vector<double> rates;
+  for (const RunResult& run : result.runs) {
+    if (run.score.firing_rate) rates.push_back(*run.score.firing_rate);
+  }
+  return rates.empty() ? "-" : fmt::format("{:.3f}", lab::Median(std::move(rates)));
+}
+
 Chart CurveChart(const Comparison& comparison, const char* x_label, double (*x)(const lab::CurvePoint&)) {
   Chart chart{comparison.task, x_label, std::string(NameOf(comparison.quality)) + ", validation", {}};
   for (size_t i = 0; i < comparison.results.size(); ++i) {
@@ -93,7 +102,13 @@ Chart StateChart(const Comparison& comparison) {
 std::string ComparisonTable(const Comparison& comparison) {
   std::vector<Row> rows{{"architecture", "parameters", "width", "lr", NameOf(comparison.quality), "all seeds",
                          "steps", "seconds", "train tok/s", "run tok/s", "state bytes"}};
-  for (const ArchitectureResult& result : comparison.results) rows.push_back(RowOf(comparison, result));
+  const bool any_spikes = std::ranges::any_of(
+      comparison.results, [](const ArchitectureResult& result) { return FiringRateText(result) != "-"; });
+  if (any_spikes) rows[0].push_back("firing rate");
+  for (const ArchitectureResult& result : comparison.results) {
+    rows.push_back(RowOf(comparison, result));
+    if (any_spikes) rows.back().push_back(FiringRateText(result));
+  }
   std::vector<size_t> widths(rows[0].size());
   for (const Row& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());

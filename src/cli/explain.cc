@@ -1,4 +1,5 @@
-// linnet explain: an idea with numbers. duality: RWKV-4's time mixing as a recurrence and as a convolution.
+// linnet explain: an idea with numbers. duality: RWKV-4's time mixing as a recurrence and as a convolution;
+// spikes (explain_spikes.cc): how often neurons spike.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -151,6 +152,7 @@ void AddExplain(CLI::App& app) {
   duality->add_flag("--json", options->json, "Print one JSON object");
   duality->footer("Example: linnet explain duality --w -2 --tokens 6 -o kernel.svg");
   duality->callback([options] { RunDuality(*options); });
+  AddExplainSpikes(*explain);
   explain->footer("Example: linnet explain duality");
 }
 

@@ -8,5 +8,6 @@ namespace linnet {
 void AddTask(CLI::App& app);
 void AddCompare(CLI::App& app);
 void AddExplain(CLI::App& app);
+void AddExplainSpikes(CLI::App& explain);
 
 }  // namespace linnet

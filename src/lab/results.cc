@@ -40,6 +40,7 @@ Json ToObject(const RunResult& r) {
           {"squared_error", Number(r.score.squared_error)},
           {"answers", r.score.answers},
           {"sequences", r.score.sequences},
+          {"firing_rate", r.score.firing_rate ? Json(*r.score.firing_rate) : Json()},
           {"carried_bits", r.carried ? Number(*r.carried) : Json()},
           {"generation_tokens_per_s", r.running.tokens_per_s},
           {"state_bytes", r.running.state_bytes},
@@ -70,6 +71,8 @@ RunResult ParseRunResult(const std::string& text, const std::string& where) {
                ReadNumber(json.at("squared_error")),
                json.at("answers"),
                json.at("sequences")};
+    const Json rate = json.value("firing_rate", Json());  // which older results lack
+    if (rate.is_number()) r.score.firing_rate = rate.get<double>();
     if (json.at("carried_bits").is_number()) r.carried = json.at("carried_bits").get<double>();
     r.running = {json.at("generation_tokens_per_s"), json.at("state_bytes"), json.at("parallel_gap")};
     for (const Json& p : json.at("curve")) {

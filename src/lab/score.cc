@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "base/check.h"
+#include "ops/spikes.h"
 #include "train/step.h"
 
 namespace linnet::lab {
@@ -73,6 +74,7 @@ double Score::quality(Quality which) const {
 Score Judge(const LoadedModel& model, const Task& task, std::span<const Samples> passes) {
   Score score;
   int64_t targets = 0, right = 0, whole = 0;
+  const ops::SpikeCount spikes;
   for (const Samples& samples : passes) {
     State state = model.NewState(samples.batch.sequences());
     const Tensor logits = WantedLogits(model, samples, state);
@@ -100,6 +102,7 @@ Score Judge(const LoadedModel& model, const Task& task, std::span<const Samples>
     }
   }
   Check(score.answers > 0, "[judge] nothing is to be predicted");
+  score.firing_rate = spikes.RateOfBlocks();
   score.loss /= static_cast<double>(targets);
   score.squared_error /= static_cast<double>(score.answers);
   score.accuracy = static_cast<double>(right) / static_cast<double>(score.answers);

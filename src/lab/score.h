@@ -1,6 +1,7 @@
 // How well a model does a task, and what running it as a recurrent network takes.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "lab/task.h"
@@ -15,6 +16,7 @@ struct Score {
   double sequence_accuracy = 0;  // share of the sequences all of whose answers are
   double squared_error = 0;      // mean square of (expected value of the answer - its value)
   int64_t answers = 0, sequences = 0;
+  std::optional<double> firing_rate = std::nullopt;  // of spiking neurons in blocks, if there are any
 
   double quality(Quality which) const;
 };

@@ -13,5 +13,6 @@ Architecture LinearTransformer();
 Architecture AftWithoutBias();
 Architecture AftFull();
 Architecture AftLocal();
+Architecture SpikeGpt();
 
 }  // namespace linnet::models

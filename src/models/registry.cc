@@ -81,6 +81,7 @@ std::span<const Architecture> Architectures() {
       models::AftWithoutBias(),
       models::AftFull(),
       models::AftLocal(),
+      models::SpikeGpt(),
   };
   return kTable;
 }

@@ -14,9 +14,12 @@ enum class Branch { kTimeMix, kChannelMix };
 
 inline constexpr int kEmbeddingSite = 0;
 
+/// The place in a model at which a branch comes in.
+inline int SiteOf(int layer, Branch branch) { return 1 + 2 * layer + static_cast<int>(branch); }
+
 /// x + y, where y is what a branch of block `layer` gave; a break follows.
 inline Tensor AddBranch(const Tensor& x, const Tensor& y, int layer, Branch branch) {
-  const Tensor sum = ops::Dropout(ops::Add(x, y), 1 + 2 * layer + static_cast<int>(branch));
+  const Tensor sum = ops::Dropout(ops::Add(x, y), SiteOf(layer, branch));
   Breaks::Offer();
   return sum;
 }

@@ -48,7 +48,7 @@ class Trunk : public Model {
 
   Tensor Hidden(const Batch& batch, const State& state) const override {
     batch.Validate(state.slots());
-    const Tensor e = ln0_(ops::Dropout(ops::Embedding(emb_, batch.tokens), kEmbeddingSite));
+    const Tensor e = ln0_(ops::Dropout(Entering(ops::Embedding(emb_, batch.tokens)), kEmbeddingSite));
     Tensor x = e, carried;
     for (const Block& block : blocks_) {
       if (batch.recompute) {
@@ -61,6 +61,10 @@ class Trunk : public Model {
   }
 
   const Tensor& head() const override { return head_; }
+
+ protected:
+  /// What becomes of rows of the embedding before the norm.
+  virtual Tensor Entering(const Tensor& rows) const { return rows; }
 
  private:
   static Tensor Call(const Block& block, const Tensor& x, Tensor& carried, const Tensor& e,

@@ -51,6 +51,9 @@ std::optional<StepRecord> Parse(const std::string& line) {
   if (object.contains("quality") && object["quality"].is_number()) {
     record.quality = object["quality"].get<double>();
   }
+  if (object.contains("firing_rate") && object["firing_rate"].is_number()) {
+    record.firing_rate = object["firing_rate"].get<double>();
+  }
   return record;
 }
 
@@ -105,6 +108,7 @@ void RunLog::Write(const StepRecord& record) {
   if (record.sample) line["sample"] = *record.sample;
   if (record.ema_val_loss) line["ema_val_loss"] = NumberOrNull(*record.ema_val_loss);
   if (record.quality) line["quality"] = NumberOrNull(*record.quality);
+  if (record.firing_rate) line["firing_rate"] = *record.firing_rate;
   WriteLine(line.dump());
 }
 

@@ -5,7 +5,8 @@
 //      "seconds": 0.51, "skipped": false}
 //
 // Where they were asked for, "eval_loss" (--eval-data), "sample" (--sample-every), "ema_val_loss", that of
-// averaged weights, and "quality" (of a task), follow. Each return to a checkpoint has a line,
+// averaged weights, and "quality" (of a task), follow; of models with spiking neurons "firing_rate", the
+// share of ones that those of the blocks said. Each return to a checkpoint has a line,
 //
 //     {"step": 50, "event": "return", "from": 57, "why": "the loss is not a finite number"}
 //
@@ -36,6 +37,7 @@ struct StepRecord {
   bool tokens_are_bytes = true;                       // bits_per_byte is null where they are not
   std::optional<double> ema_val_loss = std::nullopt;  // that of the averaged weights
   std::optional<double> quality = std::nullopt;       // on what is held out (TrainObserver::Quality)
+  std::optional<double> firing_rate = std::nullopt;   // of spiking neurons in the step's forward passes
 };
 
 /// Nats a token to bits a token: bits a byte, where tokens are bytes.

@@ -96,5 +96,32 @@ TEST(ExplainCommand, BothFormsAgree) {
   EXPECT_NE(ReadFile(folder / "k.svg").find("tokens back"), std::string::npos);
 }
 
+// From the training's log to the layers: neurons with a membrane are silent at first, those without say ones.
+TEST(ExplainCommand, SpikesAreCounted) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "text", std::string(400, 'a') + "bcdefghijklmnopqrstuvwxyz");
+  for (const auto& [neuron, rate] : {std::pair{"neuron=2", 0.0}, std::pair{"neuron=1", 1.0}}) {
+    const std::string out = folder / neuron, model = out + "/model.safetensors";
+    const Outcome train =
+        RunLinnet({"train",   "--arch",  "spikegpt", "--sizes",       neuron,  "--layers", "2",
+                   "--width", "16",      "--data",   folder / "text", "--ctx", "32",       "--batch",
+                   "2",       "--steps", "1",        "--lr",          "0",     "--out",    out});
+    ASSERT_EQ(train.code, 0) << train.err;
+    const std::string log = ReadFile(out + "/log.jsonl");
+    EXPECT_EQ(json::parse(log.substr(0, log.find('\n')))["firing_rate"], rate);
+    const Outcome outcome = RunLinnet({"explain", "spikes", model, "--data", folder / "text", "--json"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const json result = json::parse(outcome.out);
+    EXPECT_EQ(result["tokens"], 425);
+    EXPECT_EQ(result["mean"], rate);
+    EXPECT_GT(result["embedding"], 0.1);
+    EXPECT_LT(result["embedding"], 0.9);
+    ASSERT_EQ(result["blocks"].size(), 2u);
+    EXPECT_EQ(result["blocks"][1]["channel_mix"], rate);
+    EXPECT_NE(RunLinnet({"explain", "spikes", model, "--data", folder / "text"}).out.find("channel mix"),
+              std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace linnet

@@ -237,6 +237,8 @@ TEST_P(ModelLaws, AnalyticGradientsAreNumericOnes) {
   if (GetParam().matrices == MatrixType::kBf16)
     GTEST_SKIP() << "bf16 parameters cannot be moved by small steps";
   if (!GetParam().architecture->untrainable.empty()) GTEST_SKIP() << GetParam().architecture->untrainable;
+  if (!HasTrueGradients(*GetParam().architecture))
+    GTEST_SKIP() << "spikes have a surrogate's gradient, which the loss does not follow";
   const Training training(model_);
   training.Backward();
   for (const Parameter& p : model_.params->parameters()) {
@@ -325,6 +327,7 @@ std::vector<Law> AllLaws() {
     add(FindArchitecture("lru"), {{"rung", rung}, {"r_min", 0}, {"r_max", 500}, {"state", 24}},
         "lru_" + std::to_string(rung));
   }
+  add(FindArchitecture("spikegpt"), {{"neuron", 1}}, "spikegpt_step");
   add(FindArchitecture("rwkv8"), {{"time_mix", 0}}, "rwkv8_rosa_alone");
   add(FindArchitecture("s4d"), {{"init", 3}, {"state", 6}}, "s4d_real");
   return laws;

@@ -20,6 +20,7 @@ TEST(Log, ReadsBackToTheBit) {
   StepRecord measured = Record(1);
   measured.val_loss = 2.0 / 3;
   measured.ema_val_loss = 1.0 / 3;
+  measured.firing_rate = 1.0 / 7;
   {
     RunLog log(folder / "log", 0);
     log.Write(Record(0));
@@ -34,6 +35,8 @@ TEST(Log, ReadsBackToTheBit) {
   EXPECT_EQ(records[1].val_loss, 2.0 / 3);
   EXPECT_EQ(records[1].ema_val_loss, 1.0 / 3);
   EXPECT_FALSE(records[0].ema_val_loss);
+  EXPECT_EQ(records[1].firing_rate, 1.0 / 7);
+  EXPECT_FALSE(records[0].firing_rate);
   EXPECT_EQ(records[1].step, 1);
 }
 
