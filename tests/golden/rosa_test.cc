@@ -93,6 +93,8 @@ TEST(GoldenRosa, LogitsAreTheReferences) {
       // The trained ones have large weights: the reference's own float32 is off by 4.5e-4.
       {"251105_reverse_L2.pth", "251105_reverse_L2.expected.safetensors", {}, 1e-4},
       {"260123_reverse_L2_only_rwkv7.pth", "260123_reverse_L2_only_rwkv7.expected.safetensors", {}, 1e-4},
+      {"251016_rosa_1bit_run.pth", "rosa1bit.expected.safetensors", {}, 2e-5},
+      {"251018_rosa_4bit_run.pth", "rosa4bit.expected.safetensors", {{"bits", 4}}, 2e-5},
       {"rosa1bitLM.fp32.pth", "rosa1bitLM.expected.safetensors", {}, 2e-5},
       {"rosa4bitLM.fp32.pth", "rosa4bitLM.expected.safetensors", {{"bits", 4}}, 2e-5},
   };
