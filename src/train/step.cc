@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "ops/ops.h"
+#include "ops/spikes.h"
 #include "train/data_parallel.h"
 
 namespace linnet {
@@ -63,6 +64,7 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   int64_t targets = 0;
   for (const Samples& samples : batches) targets += CountTargets(samples);
   StepOutcome outcome;
+  const ops::SpikeCount spikes;
   optimizer.ClearGradients();
   ops::DropoutMask mask = options.dropout;
   for (size_t i = 0; i < batches.size(); ++i) {
@@ -79,6 +81,7 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
     mask.first_row += static_cast<int64_t>(batches[i].batch.tokens.size());
     outcome.loss += weight * loss / count;
   }
+  outcome.firing_rate = spikes.RateOfBlocks();
   if (parallel != nullptr) parallel->Finish();
   double norm = optimizer.GradientNorm();
   if (parallel != nullptr) {

@@ -1,6 +1,7 @@
 // The arithmetic of one training step, and of measuring the loss.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "ops/dropout.h"
@@ -32,9 +33,10 @@ struct StepOptions {
 };
 
 struct StepOutcome {
-  double loss = 0;           // mean over the targets of all batches, nats
-  double gradient_norm = 0;  // of the mean gradient, before clipping
-  bool skipped = false;      // one of the two is not finite or beyond its limit: the weights were left alone
+  double loss = 0;                                   // mean over the targets of all batches, nats
+  double gradient_norm = 0;                          // of the mean gradient, before clipping
+  std::optional<double> firing_rate = std::nullopt;  // of spiking neurons in blocks, if there are any
+  bool skipped = false;  // one of the two is not finite or beyond its limit: the weights were left alone
 };
 
 /// One update from the mean gradient over the targets of all `batches`. With `parallel`, which then holds the

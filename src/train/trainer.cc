@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parallel.h"
-#include "ops/spikes.h"
 #include "train/checkpointing.h"
 #include "train/counters.h"
 #include "train/data_parallel.h"
@@ -277,7 +276,6 @@ StepRecord Run::Step() {
   }
   MakeRoom(weights_.model, batches, state_);
   const StepLimits limits = recovery_.limits();
-  const ops::SpikeCount spikes;
   const StepOutcome outcome =
       TrainStep(weights_.model, optimizer_, batches, state_, record.lr,
                 {.clip = options_.clip,
@@ -298,7 +296,7 @@ StepRecord Run::Step() {
   record.gradient_norm = outcome.gradient_norm;
   record.skipped = outcome.skipped;
   record.tokens_are_bytes = options_.tokenizer == "bytes";
-  record.firing_rate = spikes.RateOfBlocks();
+  record.firing_rate = outcome.firing_rate;
   record.tokens_per_s =
       static_cast<double>(tokens) / std::chrono::duration<double>(Clock::now() - start).count();
   ++counters_.step;

@@ -173,6 +173,32 @@ TEST(Names, HuggingFacesInAPth) {
   EXPECT_EQ(checkpoint->NameInFile("blocks.1.att.w0"), "module.model.layers.1.attn.w_lora.lora.2.bias");
 }
 
+TEST(Names, OfRwkv8sDemosWhichCountLayersFromOne) {
+  const Arrays demo{{"e.weight", {{12, 2}, std::vector<float>(24, 1)}},
+                    {"ln1a.weight", {{2}, {1, 2}}},
+                    {"ln2c.bias", {{2}, {3, 4}}},
+                    {"rwkv2.x_r", {{1, 1, 2}, {5, 6}}},
+                    {"rosa12.q.bias", {{2}, {7, 8}}},
+                    {"lno.weight", {{2}, {9, 10}}},
+                    {"o.bias", {{2}, {11, 12}}}};
+  const auto checkpoint = Open(Safetensors(demo));
+  ExpectPublished(*checkpoint, {{"emb.weight", demo.at("e.weight")},
+                                {"blocks.0.ln1.weight", demo.at("ln1a.weight")},
+                                {"blocks.1.ln3.bias", demo.at("ln2c.bias")},
+                                {"blocks.1.att.x_r", demo.at("rwkv2.x_r")},
+                                {"blocks.11.rosa.q.bias", demo.at("rosa12.q.bias")},
+                                {"ln_out.weight", demo.at("lno.weight")},
+                                {"head.bias", demo.at("o.bias")}});
+  EXPECT_EQ(checkpoint->NameInFile("blocks.3.ffn.x_k"), "ffn4.x_k");
+  ASSERT_EQ(checkpoint->vocabulary().size(), 12u);
+  EXPECT_EQ(checkpoint->vocabulary()[10], ",");
+  for (const char* name : {"rwkv0.x_r", "rwkv01.x_r", "rwkv.x_r"}) {
+    Arrays wrong = demo;
+    wrong[name] = demo.at("rwkv2.x_r");
+    EXPECT_TRUE(Refuses(Opening(Safetensors(wrong)), "none of the names of RWKV-8's demos")) << name;
+  }
+}
+
 TEST(Names, WrappersAreTakenOff) {
   const Array one = {{1}, {1}};
   const auto checkpoint = Open(Safetensors({{"_forward_module.a", one},
