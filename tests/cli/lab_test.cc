@@ -105,7 +105,7 @@ TEST(ExplainCommand, SpikesAreCounted) {
     const Outcome train =
         RunLinnet({"train",   "--arch",  "spikegpt", "--sizes",       neuron,  "--layers", "2",
                    "--width", "16",      "--data",   folder / "text", "--ctx", "32",       "--batch",
-                   "2",       "--steps", "1",        "--lr",          "0",     "--out",    out});
+                   "2",       "--steps", "1",        "--lr",          "1e-9",  "--out",    out});
     ASSERT_EQ(train.code, 0) << train.err;
     const std::string log = ReadFile(out + "/log.jsonl");
     EXPECT_EQ(json::parse(log.substr(0, log.find('\n')))["firing_rate"], rate);
