@@ -105,6 +105,13 @@ class NullBackend final : public Backend {
   void Sru(const SruInputs&, const Sequences&, const StateRef&, const Tensor&, const Tensor&) override {}
   void SruBackward(const SruInputs&, const Sequences&, const Tensor&, const Tensor&, const Tensor&,
                    const Tensor&, const SruInputs&, const Tensor&) override {}
+  void Rosa(const RosaInputs&, int, bool, const Sequences&, std::span<const int>, const RosaMemory&,
+            const Tensor&) override {}
+  void Lif(const Tensor&, const Sequences&, const StateRef&, const Tensor&, const Tensor&) override {}
+  void LifBackward(const Tensor&, const Sequences&, const Tensor&, const Tensor&, const Tensor&,
+                   const Tensor&) override {}
+  void Step(const Tensor&, const Tensor&) override {}
+  void StepBackward(const Tensor&, const Tensor&, const Tensor&) override {}
   void StateSpace(const StateSpaceInputs&, const Sequences&, const StateRef&, const Tensor&,
                   const Tensor&) override {}
   int StateSpaceSnapshots(const Sequences&) const override { return 0; }
