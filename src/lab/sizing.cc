@@ -136,7 +136,7 @@ Contestant ParseContestant(const std::string& name) {
     const char* last = word.data() + word.size();
     const bool split = equals != std::string::npos && equals > 0;
     const auto parsed = std::from_chars(split ? word.data() + equals + 1 : last, last, value);
-    Check(split && parsed.ec == std::errc() && parsed.ptr == last && value > 0,
+    Check(split && parsed.ec == std::errc() && parsed.ptr == last && value >= 0,
           "--arch {}: '{}' is no size, such as layers=2", name, word);
     const std::string size = word.substr(0, equals);
     const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };

@@ -119,10 +119,12 @@ TEST(Sizing, ChosenSizesStay) {
 }
 
 TEST(Sizing, ImpossibleOnesAreRefused) {
+  EXPECT_EQ(ParseContestant("lru:rung=0").chosen.at("rung"), 0);  // a tanh RNN
   EXPECT_THROW(ParseContestant("rwkv9"), Error);
   EXPECT_THROW(ParseContestant("rwkv8"), Error);  // runs, but cannot be trained
   EXPECT_THROW(ParseContestant("rwkv4:layers"), Error);
-  EXPECT_THROW(ParseContestant("rwkv4:layers=0"), Error);
+  EXPECT_THROW(ParseContestant("rwkv4:layers=-1"), Error);
+  EXPECT_THROW(SizeToFit(ParseContestant("rwkv4:layers=0"), 2, 64, 64, 10'000), Error);
   EXPECT_THROW(ParseContestant("rwkv4:../x=1"), Error);
   EXPECT_THROW(ParseContestant("rwkv4:vocab=9"), Error);
   EXPECT_THROW(SizeToFit(ParseContestant("rwkv4"), 2, 256, 64, 1000), Error);  // too few for any width

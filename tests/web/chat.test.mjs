@@ -214,7 +214,7 @@ test("the keyboard does it all", async () => {
   await page.keyboard.press("?");
   assert.match(await page.innerText("dialog"), /Another answer/);
   await page.keyboard.press("Escape");
-  assert.equal(await page.locator("dialog").count(), 0);
+  await page.locator("dialog").waitFor({ state: "detached" });
   await page.keyboard.press("/");
   await page.keyboard.type("Hello");
   await page.keyboard.press("Enter");
