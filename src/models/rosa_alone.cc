@@ -1,8 +1,8 @@
 // ROSA alone: the first demos of RWKV-8, which count upwards in digits. No recurrence, no attention, no
 // norms. Formulas: RWKV-LM, RWKV-v8, 251016_rosa_1bit_run.py and 251018_rosa_4bit_run.py.
 //
-//     x = emb[token] + rosa_emb[the token that followed the longest match of the last tokens among earlier
-//     ones] x <- x + ROSA_1(x)      x <- x + lin_1 x + b_1      x <- x + ROSA_2(x)  ...  x <- x + ROSA_L(x)
+//     x = emb[token] + rosa_emb[the token that followed the longest match of the last ones before]
+//     x <- x + ROSA_1(x)      x <- x + lin_1 x + b_1      x <- x + ROSA_2(x)      ...      x <- x + ROSA_L(x)
 //
 // Here q, k and v are all [x > 0], and a bit says emb0 or emb1 of its channel. Without a match a token says
 // nothing; of x, neither with symbols of one bit (251016), and of four (251018) what follows counts as 0.

@@ -5,9 +5,9 @@
 // With h = LN(x), each of q k v reads its own mix h + (h' - h) x_n with the token before, and counts as bits:
 //
 //     q, k, v = [W_n h_n + b_n > 0]
-//     y_t = emb * (2 v_{j+1} - 1)      j < t: the latest place at which the longest match of ... q_{t-1} q_t
-//     ends out = W_o y + b_o                       in ... k_{j-1} k_j
+//     y_t = emb * (2 v_{j+1} - 1)          out = W_o y + b_o
 //
+// where j < t is the latest place at which the longest match of ... q_{t-1} q_t in ... k_{j-1} k_j ends,
 // in each channel (bits = 1: without a match, as if v were 0) or in each group of four channels, whose bits
 // are one symbol (bits = 4: without a match, y = 0). There is no softmax and no decay: a look-up that finds
 // the only place that fits, however far back. A block is
