@@ -33,6 +33,9 @@ export async function openPage(browser, url, { expect = [], ...options } = {}) {
   );
   await page.goto(url);
   await page.waitForSelector("#composer, .cards");
+  await settled(page);
+  settleAfter(page, page, ["click", "press", "fill", "check"]);
+  settleAfter(page, page.keyboard, ["press", "type"]);
   const done = async () => {
     await context.close();
     assert.deepEqual(
@@ -41,6 +44,25 @@ export async function openPage(browser, url, { expect = [], ...options } = {}) {
     );
   };
   return { page, context, done };
+}
+
+/// Waits until the page has painted what changed and run what it does after painting.
+const settled = (page) =>
+  page.evaluate(
+    () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))),
+  );
+
+/// Lets these acts of `subject` end only when the page is settled, as a person sees what a key did before
+/// the next one.
+function settleAfter(page, subject, acts) {
+  for (const act of acts) {
+    const plain = subject[act].bind(subject);
+    subject[act] = async (...given) => {
+      const result = await plain(...given);
+      await settled(page);
+      return result;
+    };
+  }
 }
 
 /// Says something and waits until its answer is whole.

@@ -1,5 +1,5 @@
 // Where the next message is written.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../parts/icon";
 import { ask, current, stop, writing } from "../session";
 import { useStore } from "../store";
@@ -17,7 +17,8 @@ export function Composer({ onEditLast }: { onEditLast: () => void }) {
   const [text, setText] = useState(drafts.get(conversation.id) ?? "");
   const area = useRef<HTMLTextAreaElement>(null);
 
-  useEffect(() => {
+  // Before it is painted, so that what is typed at once goes where it is seen to go.
+  useLayoutEffect(() => {
     setText(drafts.get(conversation.id) ?? "");
     if (matchMedia("(pointer: fine)").matches) area.current?.focus();
   }, [conversation.id]);

@@ -1,5 +1,5 @@
 // One message: what was said, what can be done with it, and what it cost.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { childrenOf, type Conversation, type Message } from "../conversation";
 import { Bird, IconButton } from "../parts/icon";
 import { TokenStrip } from "../parts/token_strip";
@@ -60,7 +60,8 @@ function UsageLine({ message }: { message: Message }) {
 function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
   const [text, setText] = useState(message.text);
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  // Before it is painted: what is typed at once must not find the selection moved under it.
+  useLayoutEffect(() => {
     area.current!.focus();
     area.current!.setSelectionRange(text.length, text.length);
   }, []);

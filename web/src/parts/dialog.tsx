@@ -1,6 +1,6 @@
 // A modal dialog: the browser's own, which keeps the focus and closes on Escape.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { IconButton } from "./icon";
 
 export function Dialog(props: {
@@ -10,7 +10,8 @@ export function Dialog(props: {
   class?: string;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before anything is painted: a key pressed as soon as the dialog is there must find it open.
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     dialog.current!.showModal();
     return () => before?.focus?.();
