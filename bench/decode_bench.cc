@@ -72,6 +72,11 @@ class NullBackend final : public Backend {
   void AftBackward(const Tensor&, const Sequences&, std::span<const int>, int64_t, const Tensor&,
                    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const AftInputs&,
                    const AftInputs&, const AftInputs&) override {}
+  void AftConv(const AftConvInputs&, const Sequences&, const AftConvState&, const Tensor&,
+               const AftConvSaved&) override {}
+  void AftConvBackward(const AftConvInputs&, const Sequences&, const AftConvState&, const AftConvSaved&,
+                       const Tensor&, const Tensor&, const AftConvInputs&, const AftConvInputs&,
+                       const AftConvInputs&) override {}
   void DivideByMass(const Tensor&, const Tensor&, const Tensor&, int, float, const Sequences&,
                     const StateRef&, const Tensor&, const Tensor&) override {}
   void DivideByMassBackward(const Tensor&, const Tensor&, const Tensor&, int, float, const Sequences&,

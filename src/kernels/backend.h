@@ -152,6 +152,25 @@ struct AftInputs {
   Tensor k, v, w;
 };
 
+/// Inputs of AFT-conv's average: a key a head, k [N, H]; v [N, C]; by how much keys rise with the distance of
+/// their rows, from 0 on, w [H, window].
+struct AftConvInputs {
+  Tensor k, v, w;
+};
+
+/// The last `window` rows of a sequence, from the newest on, and one that stands for all older ones: its key
+/// is the logarithm of the sum of their e^k, its value their average. keys [slots, window + 1, H], values
+/// [slots, window + 1, C].
+struct AftConvState {
+  StateRef keys, values;
+};
+
+/// What AftConv keeps for AftConvBackward: logarithms of the denominators and, at each row, the key and value
+/// of what is older than its window.
+struct AftConvSaved {
+  Tensor masses, older_keys, older_values;  // [N, H], [N, H], [N, C]
+};
+
 /// What Wkv7Forward keeps for Wkv7Backward.
 struct Wkv7Saved {
   Tensor states;  // [S + number of chunks, H, D, D]: the state at every chunk border
@@ -317,6 +336,17 @@ class Backend {
                            int64_t window, const Tensor& keys, const Tensor& values, const Tensor& y,
                            const Tensor& sums, const Tensor& dy, const AftInputs& arrived,
                            const AftInputs& gradients, const AftInputs& before) = 0;
+
+  /// AFT-conv's average in each head: y_t = sum_{j <= t} E_tj v_j / sum_{j <= t} E_tj with
+  /// E_tj = e^{k_j + w_{t-j}}, or e^{k_j} beyond the window. `saved` may be empty.
+  virtual void AftConv(const AftConvInputs& in, const Sequences& sequences, const AftConvState& state,
+                       const Tensor& y, const AftConvSaved& saved) = 0;
+  /// `d` are set. `arrived`.k, .v, the gradients of the states' ends, and `before`.k, .v, those of their
+  /// beginnings, may be empty; before +=.
+  virtual void AftConvBackward(const AftConvInputs& in, const Sequences& sequences, const AftConvState& state,
+                               const AftConvSaved& saved, const Tensor& y, const Tensor& dy,
+                               const AftConvInputs& arrived, const AftConvInputs& d,
+                               const AftConvInputs& before) = 0;
 
   /// y_t = x_t / (<q_t, z_t> + eps) in each head, with z_t = z_{t-1} + k_t. The state z is [slots, C]; all
   /// z_t [N, C] are kept for the backward pass in `sums`, which may be empty.

@@ -13,6 +13,7 @@ Architecture LinearTransformer();
 Architecture AftWithoutBias();
 Architecture AftFull();
 Architecture AftLocal();
+Architecture AftConvolution();
 Architecture SpikeGpt();
 
 }  // namespace linnet::models

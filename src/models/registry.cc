@@ -81,6 +81,7 @@ std::span<const Architecture> Architectures() {
       models::AftWithoutBias(),
       models::AftFull(),
       models::AftLocal(),
+      models::AftConvolution(),
       models::SpikeGpt(),
   };
   return kTable;

@@ -1,4 +1,4 @@
-// Averages over what a sequence has seen: attention, that of an attention-free transformer, the normaliser of
+// Averages over what a sequence has seen: attention, those of attention-free transformers, the normaliser of
 // linear attention; and rows that bring a matrix of their own.
 #include <cmath>
 
@@ -125,6 +125,43 @@ Tensor AftAverage(const AftInputs& in, const Sequences& sequences, const Attenti
       Accumulate(gv, d.v);
       Accumulate(GradientOf(w), d.w);
     });
+  }
+  return y;
+}
+
+Tensor AftConv(const AftConvInputs& in, const Sequences& sequences, const AftConvState& state) {
+  const Dim rows = in.v.dim(0), width = in.v.dim(1), heads = in.k.dim(1), slots = state.keys.in.dim(0);
+  Check(in.k.dim(0) == rows && sequences.start.back() == rows,
+        "[aft_conv] v has {} rows, k {}, the sequences {}", rows, in.k.dim(0), sequences.start.back());
+  Check(width % heads == 0 && in.w.dim(0) == heads, "[aft_conv] {} channels, keys of {} heads and w of {}",
+        width, heads, in.w.dim(0));
+  const Shape keys{slots, in.w.dim(1) + 1, heads}, values{slots, in.w.dim(1) + 1, width};
+  Check(state.keys.in.shape() == keys && state.values.in.shape() == values,
+        "[aft_conv] the states must be {} and {} but are {} and {}", keys, values, state.keys.in.shape(),
+        state.values.in.shape());
+  Backend& backend = BackendOf(in.v);
+  const Tensor y = Tensor::Empty(in.v.shape());
+  Tape* tape = Tape::For(in.k, in.v, in.w, state.keys.in, state.values.in);
+  AftConvSaved saved;
+  if (tape != nullptr) {
+    saved = {Tensor::Empty(in.k.shape()), Tensor::Empty(in.k.shape()), Tensor::Empty(in.v.shape())};
+  }
+  backend.AftConv(in, sequences, state, y, saved);
+  if (tape != nullptr) {
+    tape->Record(
+        [=, &backend, gy = y.Track(), left_k = state.keys.out.Track(), left_v = state.values.out.Track()] {
+          if (!gy->value && !left_k->value && !left_v->value) return;
+          const AftConvInputs d{Tensor::Empty(in.k.shape()), Tensor::Empty(y.shape()),
+                                Tensor::Empty(in.w.shape())};
+          backend.AftConvBackward(in, sequences, state, saved, y, Arrived(gy, y.shape()),
+                                  {left_k->value, left_v->value, {}}, d,
+                                  {Accumulator(GradientOf(state.keys.in), state.keys.in.shape()),
+                                   Accumulator(GradientOf(state.values.in), state.values.in.shape()),
+                                   {}});
+          Accumulate(GradientOf(in.k), d.k);
+          Accumulate(GradientOf(in.v), d.v);
+          Accumulate(GradientOf(in.w), d.w);
+        });
   }
   return y;
 }

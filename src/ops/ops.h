@@ -165,6 +165,14 @@ Tensor Attention(const AttentionInputs& in, const Sequences& sequences, const At
 /// rows than the cache. Gradients flow to k, v, w, to cache.in if it is tracked and from cache.out.
 Tensor AftAverage(const AftInputs& in, const Sequences& sequences, const AttentionCache& cache, Dim window);
 
+/// AFT-conv's average in each of the heads that k has a column of: as AftAverage, but the bias w depends on
+/// the distance of the rows alone, so that the state is of constant size; `backend.h` has formula and state.
+/// Chunks, single steps and any cut give the same bits. Gradients flow to k, v, w, to state.keys.in and
+/// state.values.in if they are tracked and from what is left there. kAftConvNothing is the key of a row that
+/// is none.
+Tensor AftConv(const AftConvInputs& in, const Sequences& sequences, const AftConvState& state);
+inline constexpr float kAftConvNothing = -1e38f;
+
 /// The normaliser of linear attention: x_t / (<q_t, z_t> + eps) in each head, where z_t is the sum of all k
 /// up to row t; the state [slots, C] is z. Gradients flow to x, q, k, to state.in if it is tracked and from
 /// state.out.

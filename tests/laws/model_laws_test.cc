@@ -320,6 +320,8 @@ std::vector<Law> AllLaws() {
         "qrnn_" + std::to_string(pooling));
   }
   add(FindArchitecture("qrnn"), {{"ffn", 0}}, "qrnn_plain");
+  // Of which tokens leave the window of samples as short as those of the gradients.
+  add(FindArchitecture("aft-conv"), {{"window", 5}}, "aft_conv_5");
   add(FindArchitecture("sru"), {{"version", 1}}, "sru_1");
   add(FindArchitecture("minimal-rnn"), {{"surrogate", 1}}, "minimal_rnn_surrogate");
   // Well within the unit disc: these are free to leave it.

@@ -164,6 +164,63 @@ TEST(AftAverage, HoldsKeysThatLieFarBelowTheLargest) {
   EXPECT_NEAR(y.data()[1], 0, 1e-30);
 }
 
+struct ConvCase {
+  std::vector<int> lengths;
+  Dim heads, width, window;
+};
+
+OpCase CaseOf(const ConvCase& a) {
+  Sequences sequences;
+  for (size_t s = 0; s < a.lengths.size(); ++s) {
+    sequences.start.push_back(sequences.start.back() + a.lengths[s]);
+    sequences.slot.push_back(static_cast<int>(a.lengths.size() - s));
+  }
+  const Dim n = sequences.start.back(), slots = static_cast<Dim>(a.lengths.size()) + 1;
+  return {fmt::format("{} rows of {}, {} heads, window {}", n, a.width, a.heads, a.window),
+          {RandomTensor({n, a.heads}, 1), RandomTensor({n, a.width}, 2), RandomTensor({a.heads, a.window}, 3),
+           RandomTensor({slots, a.window + 1, a.heads}, 4), RandomTensor({slots, a.window + 1, a.width}, 5)},
+          [=](const auto& t) {
+            const Tensor keys = Tensor::Zeros(t[3].shape()), values = Tensor::Zeros(t[4].shape());
+            const Tensor y = ops::AftConv({t[0], t[1], t[2]}, sequences, {{t[3], keys}, {t[4], values}});
+            return std::vector{y, keys, values};
+          },
+          [=](const auto& v) { return reference::AftConv(v, sequences, a.heads, a.width, a.window); },
+          5e-6};
+}
+
+TEST(AftConv, IsItsFormula) {
+  const ConvCase cases[] = {
+      {{1}, 1, 3, 5}, {{9, 1, 20}, 2, 34, 4}, {{2, 21, 7}, 3, 12, 30}, {{33}, 4, 64, 1}};
+  for (const ConvCase& a : cases) Check(CaseOf(a));
+}
+
+TEST(AftConv, IsExactForKeysOfAnySizeAndWithNothingSeen) {
+  const Tensor k = Tensor::Zeros({3, 1}), v = Tensor::Zeros({3, 1}), w = Tensor::Zeros({1, 1});
+  k.data()[0] = -1000, k.data()[1] = 1000, k.data()[2] = 999;
+  v.data()[0] = 3, v.data()[1] = 1;
+  w.data()[0] = 2;
+  const Tensor keys = Tensor::Empty({1, 2, 1}), values = Tensor::Zeros({1, 2, 1});
+  std::fill_n(keys.data(), 2, ops::kAftConvNothing);
+  const Tensor y = ops::AftConv({k, v, w}, One(3), {{keys, keys}, {values, values}});
+  EXPECT_EQ(y.data()[0], 3) << "the only one that the first row sees";
+  EXPECT_EQ(y.data()[1], 1);
+  EXPECT_NEAR(y.data()[2], 1 / (1 + std::exp(1.0)), 1e-6) << "e^1000 against e^(999 + 2)";
+  EXPECT_EQ(keys.data()[1], 1000) << "the key of all that is older than the last";
+}
+
+TEST(AftConv, RefusesShapesThatDoNotFit) {
+  const Tensor k = RandomTensor({2, 2}, 1), v = RandomTensor({2, 4}, 2), w = RandomTensor({2, 3}, 3);
+  const auto call = [&](const Tensor& k, const Tensor& v, const Tensor& w, Dim rows) {
+    const Tensor keys = Tensor::Zeros({1, rows, 2}), values = Tensor::Zeros({1, rows, 4});
+    ops::AftConv({k, v, w}, One(2), {{keys, keys}, {values, values}});
+  };
+  EXPECT_NO_THROW(call(k, v, w, 4));
+  EXPECT_THROW(call(k, v, w, 3), Error);
+  EXPECT_THROW(call(k, RandomTensor({2, 5}, 2), w, 4), Error);
+  EXPECT_THROW(call(RandomTensor({3, 2}, 1), v, w, 4), Error);
+  EXPECT_THROW(call(k, v, RandomTensor({1, 3}, 3), 4), Error);
+}
+
 OpCase MassCase(const std::vector<int>& lengths, int heads, Dim width) {
   Sequences sequences;
   for (size_t s = 0; s < lengths.size(); ++s) {

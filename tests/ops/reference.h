@@ -374,6 +374,42 @@ inline std::vector<Values> AftAverage(const std::vector<Values>& in, const Seque
   return {y, keys, values};
 }
 
+/// in = {k [n, heads], v [n, width], w [heads, window], keys [slots, window + 1, heads], values [slots,
+/// window + 1, width]}. Returns {y, keys, values}.
+inline std::vector<Values> AftConv(const std::vector<Values>& in, const Sequences& sequences, size_t heads,
+                                   size_t width, size_t window) {
+  const size_t size = width / heads, state = window + 1;
+  Values y(in[1].size()), keys(in[3].size()), values(in[4].size());
+  for (size_t part = 0; part < sequences.sequences() * width; ++part) {
+    const size_t s = part / width, c = part % width, h = c / size, slot = sequences.slot[s];
+    std::vector<std::pair<double, double>> seen;  // key and value, from what stands for the oldest on
+    const auto weight = [&](size_t j, size_t t) {
+      return std::exp(seen[j].first + (t - j < window ? in[2][h * window + t - j] : 0));
+    };
+    // Of rows 0 to `last` for row t.
+    const auto sums = [&](size_t last, size_t t) {
+      double over = 0, under = 0;
+      for (size_t j = 0; j <= last; ++j) over += weight(j, t) * seen[j].second, under += weight(j, t);
+      return std::pair(under, over / under);
+    };
+    for (size_t row = state; row-- > 0;) {
+      const size_t at = slot * state + row;
+      seen.emplace_back(in[3][at * heads + h], in[4][at * width + c]);
+    }
+    for (int t = sequences.start[s]; t < sequences.start[s + 1]; ++t) {
+      seen.emplace_back(in[0][t * heads + h], in[1][t * width + c]);
+      y[t * width + c] = sums(seen.size() - 1, seen.size() - 1).second;
+    }
+    const auto [mass, average] = sums(seen.size() - 1 - window, 2 * seen.size());
+    for (size_t row = 0; row < state; ++row) {
+      const size_t at = slot * state + row;
+      keys[at * heads + h] = row == window ? std::log(mass) : seen[seen.size() - 1 - row].first;
+      values[at * width + c] = row == window ? average : seen[seen.size() - 1 - row].second;
+    }
+  }
+  return {y, keys, values};
+}
+
 /// in = {x, q, k [n, width], z [slots, width]}. Returns {y, z}.
 inline std::vector<Values> DivideByMass(const std::vector<Values>& in, const Sequences& sequences,
                                         size_t heads, size_t width, double eps) {
@@ -395,7 +431,8 @@ inline std::vector<Values> DivideByMass(const std::vector<Values>& in, const Seq
 }
 
 /// For each place the value that ROSA finds, from its definition; -1 without a match.
-inline std::vector<int> Rosa(const std::vector<int>& q, const std::vector<int>& k, const std::vector<int>& v) {
+inline std::vector<int> Rosa(const std::vector<int>& q, const std::vector<int>& k,
+                             const std::vector<int>& v) {
   std::vector<int> found(q.size(), -1);
   for (size_t i = 0; i < q.size(); ++i) {
     size_t longest = 0;

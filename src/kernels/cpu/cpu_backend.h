@@ -116,6 +116,12 @@ class CpuBackend final : public Backend {
                    const Tensor& keys, const Tensor& values, const Tensor& y, const Tensor& sums,
                    const Tensor& dy, const AftInputs& arrived, const AftInputs& gradients,
                    const AftInputs& before) override;
+  void AftConv(const AftConvInputs& in, const Sequences& sequences, const AftConvState& state,
+               const Tensor& y, const AftConvSaved& saved) override;
+  void AftConvBackward(const AftConvInputs& in, const Sequences& sequences, const AftConvState& state,
+                       const AftConvSaved& saved, const Tensor& y, const Tensor& dy,
+                       const AftConvInputs& arrived, const AftConvInputs& d,
+                       const AftConvInputs& before) override;
   void DivideByMass(const Tensor& x, const Tensor& q, const Tensor& k, int heads, float eps,
                     const Sequences& sequences, const StateRef& state, const Tensor& y,
                     const Tensor& sums) override;
