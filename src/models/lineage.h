@@ -15,5 +15,6 @@ Architecture AftFull();
 Architecture AftLocal();
 Architecture AftConvolution();
 Architecture SpikeGpt();
+Architecture Rwkv2();
 
 }  // namespace linnet::models

@@ -12,6 +12,7 @@ namespace linnet {
 
 std::span<const Architecture> Architectures() {
   static const Architecture kTable[] = {
+      models::Rwkv2(),
       {"rwkv4",
        "RWKV-4",
        models::IsRwkv4,

@@ -50,7 +50,7 @@ GatedChannelMix MakeRwkv4ChannelMix(const Params& p, const TrunkSizes& c, const 
 
 bool IsRwkv4(const Checkpoint& checkpoint) {
   return checkpoint.Find("emb.weight") && checkpoint.Find("blocks.0.att.time_first") &&
-         !checkpoint.Find("blocks.0.att.ln_x.weight");
+         !checkpoint.Find("blocks.0.att.ln_x.weight") && !checkpoint.Find("blocks.0.att.time_mix");
 }
 
 Sizes ReadRwkv4Sizes(const Checkpoint& checkpoint) { return ReadTrunkSizes(checkpoint); }

@@ -36,11 +36,12 @@ struct HeadSizes : TrunkSizes {
 template <class Block>
 class Trunk : public Model {
  public:
-  /// `embedding` bounds the embedding's initial values; make_block(params, layer) makes a block.
+  /// `embedding` bounds the embedding's initial values; make_block(params, layer) makes a block. RWKV-2 alone
+  /// has no `first_norm`, between the embedding and the blocks.
   Trunk(const Params& p, const TrunkSizes& c, float embedding,
-        const std::function<Block(const Params&, int)>& make_block)
-      : emb_(p.Matrix("emb.weight", {c.vocab, c.width}, init::Uniform(embedding))),
-        ln0_(p / "blocks" / 0 / "ln0", c.width) {
+        const std::function<Block(const Params&, int)>& make_block, bool first_norm = true)
+      : emb_(p.Matrix("emb.weight", {c.vocab, c.width}, init::Uniform(embedding))) {
+    if (first_norm) ln0_.emplace(p / "blocks" / 0 / "ln0", c.width);
     for (int i = 0; i < c.layers; ++i) blocks_.push_back(make_block(p / "blocks" / i, i));
     ln_out_.emplace(p / "ln_out", c.width);
     head_ = p.Matrix("head.weight", {c.vocab, c.width}, init::Orthogonal(0.5f * TallGain(c.vocab, c.width)));
@@ -48,7 +49,8 @@ class Trunk : public Model {
 
   Tensor Hidden(const Batch& batch, const State& state) const override {
     batch.Validate(state.slots());
-    const Tensor e = ln0_(ops::Dropout(Entering(ops::Embedding(emb_, batch.tokens)), kEmbeddingSite));
+    Tensor e = ops::Dropout(Entering(ops::Embedding(emb_, batch.tokens)), kEmbeddingSite);
+    if (ln0_) e = (*ln0_)(e);
     Tensor x = e, carried;
     for (const Block& block : blocks_) {
       if (batch.recompute) {
@@ -92,7 +94,7 @@ class Trunk : public Model {
   }
 
   Tensor emb_;
-  Norm ln0_;
+  std::optional<Norm> ln0_;
   std::vector<Block> blocks_;
   std::optional<Norm> ln_out_;
   Tensor head_;

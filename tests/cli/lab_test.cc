@@ -76,7 +76,7 @@ TEST_F(CompareCommand, RefusesBeforeItTrains) {
       EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err << " lacks " << part;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
   };
-  fails({"--arch", "rwkv4,lstn"}, {"'lstn'", "known are: rwkv4"});
+  fails({"--arch", "rwkv4,lstn"}, {"'lstn'", "known are: rwkv2"});
   fails({"--arch", "rwkv7:layers=99"}, {"--params 12000", "comes closest"});
   fails({}, {"--arch"});
 }
