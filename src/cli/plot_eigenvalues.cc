@@ -2,10 +2,8 @@
 // state is multiplied by its eigenvalue with every token: its distance from 0 says how slowly it forgets, its
 // angle how fast it turns; on the unit circle nothing is forgotten. With --json one object, a stable
 // contract:
-//   {"model": "...", "layers": [[[re, im], ...], ...]}
-//
-// Eigenvalues as the models make them: src/models/lru.cc, s4d.cc, s5.cc; formulas: EigenKind in
-// kernels/backend.h.
+//   {"model": "...", "diagonal_alone": false, "layers": [[[re, im], ...], ...]}
+// Of S4 they are those of its diagonal, without the low-rank part (infer/state_spaces.h says why).
 #include <algorithm>
 #include <cmath>
 #include <complex>
@@ -14,9 +12,7 @@
 
 #include "cli/plots.h"
 #include "cli/terminal.h"
-#include "formats/checkpoint.h"
-#include "kernels/backend.h"
-#include "ops/ops.h"
+#include "infer/state_spaces.h"
 
 namespace linnet {
 namespace {
@@ -29,44 +25,6 @@ struct EigenvaluesOptions {
   bool json = false;
 };
 
-/// The parameters of an architecture's eigenvalues, below blocks.N.
-struct Parameters {
-  const char *re, *im, *step;
-  EigenKind kind;
-};
-constexpr Parameters kParameters[] = {
-    {"lru.nu", "lru.theta", "", EigenKind::kExp},
-    {"lru.nu_log", "lru.theta_log", "", EigenKind::kStable},
-    {"s4d.A_re", "s4d.A_im", "s4d.log_dt", EigenKind::kZeroOrderHold},
-    {"s5.Lambda_re", "s5.Lambda_im", "s5.log_step", EigenKind::kZeroOrderHold},
-};
-
-/// As [elements] f32; empty if there is no such tensor.
-Tensor Floats(const Checkpoint& checkpoint, const std::string& name) {
-  if (checkpoint.Find(name) == nullptr) return {};
-  const Tensor tensor = checkpoint.Load(name);
-  Check(IsReal(tensor.dtype()), "{}: {} holds {}, which are no weights", checkpoint.path().string(), name,
-        Traits(tensor.dtype()).name);
-  const Tensor wide = Tensor::Empty({tensor.size()});
-  Backend::For(Device::kCpu).Convert(tensor.Reshape({tensor.size()}), wide);
-  return wide;
-}
-
-/// Of one layer; none if there is no such layer.
-std::vector<Number> LayerEigenvalues(const Checkpoint& checkpoint, size_t layer) {
-  const std::string block = fmt::format("blocks.{}.", layer);
-  for (const Parameters& names : kParameters) {
-    const Tensor re = Floats(checkpoint, block + names.re);
-    if (!re) continue;
-    const Tensor step = *names.step != '\0' ? Floats(checkpoint, block + names.step) : Tensor();
-    const Tensor a = ops::Eigenvalues({re, Floats(checkpoint, block + names.im), step}, names.kind).a;
-    std::vector<Number> values;
-    for (Dim i = 0; i < re.size(); ++i) values.push_back({a.data()[i], a.data()[re.size() + i]});
-    return values;
-  }
-  return {};
-}
-
 Series UnitCircle() {
   Series series{"unit circle", Series::Style::kCurve, {}, /*group=*/7};
   for (int degree = 0; degree <= 360; degree += 2) {
@@ -76,9 +34,12 @@ Series UnitCircle() {
   return series;
 }
 
-Chart EigenvaluesChart(const std::string& model, const std::vector<std::vector<Number>>& layers) {
+Chart EigenvaluesChart(const std::string& model, const std::vector<std::vector<Number>>& layers,
+                       bool diagonal_alone) {
   Chart chart;
-  chart.title = fmt::format("Eigenvalues, {}", Printable(std::filesystem::path(model).filename().string()));
+  chart.title =
+      fmt::format("Eigenvalues{}, {}", diagonal_alone ? " of the diagonal Lambda, without P P*" : "",
+                  Printable(std::filesystem::path(model).filename().string()));
   chart.x_label = "real part";
   chart.y_label = "imaginary part";
   chart.equal_units = true;
@@ -91,7 +52,8 @@ Chart EigenvaluesChart(const std::string& model, const std::vector<std::vector<N
   return chart;
 }
 
-void PrintTable(const std::vector<std::vector<Number>>& layers) {
+void PrintTable(const std::vector<std::vector<Number>>& layers, bool diagonal_alone) {
+  if (diagonal_alone) fmt::print("of S4's diagonal Lambda, without its low-rank part P P*\n");
   fmt::print("distances of the eigenvalues from 0\nlayer  {:>6}  {:>9}  {:>9}  {:>9}\n", "count", "smallest",
              "median", "largest");
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -110,17 +72,18 @@ void RunEigenvalues(const EigenvaluesOptions& options) {
        layer = LayerEigenvalues(*checkpoint, layers.size())) {
     layers.push_back(std::move(layer));
   }
-  Check(!layers.empty(), "{}: has no eigenvalues; models of lru (from rung 3 on), s4d and s5 do",
+  Check(!layers.empty(), "{}: has no eigenvalues; models of lru (from rung 3 on), s4, s4d and s5 do",
         options.model);
-  WriteChart(options.output, EigenvaluesChart(options.model, layers));
-  if (!options.json) return PrintTable(layers);
+  const bool diagonal_alone = AreOfDiagonalAlone(*checkpoint);
+  WriteChart(options.output, EigenvaluesChart(options.model, layers, diagonal_alone));
+  if (!options.json) return PrintTable(layers, diagonal_alone);
   Json lists = Json::array();
   for (const auto& layer : layers) {
     Json list = Json::array();
     for (const Number& a : layer) list.push_back({a.real(), a.imag()});
     lists.push_back(std::move(list));
   }
-  const Json object = {{"model", options.model}, {"layers", lists}};
+  const Json object = {{"model", options.model}, {"diagonal_alone", diagonal_alone}, {"layers", lists}};
   fmt::print("{}\n", object.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
@@ -129,7 +92,7 @@ void RunEigenvalues(const EigenvaluesOptions& options) {
 void AddPlotEigenvalues(CLI::App& plot) {
   auto options = std::make_shared<EigenvaluesOptions>();
   CLI::App* command =
-      plot.add_subcommand("eigenvalues", "Where the eigenvalues of a state space lie (LRU, S4D, S5)");
+      plot.add_subcommand("eigenvalues", "Where the eigenvalues of a state space lie (LRU, S4, S4D, S5)");
   command->add_option("model", options->model, "The model")->required()->type_name("FILE");
   AddChartOption(*command, options->output);
   command->add_flag("--json", options->json, "Print all eigenvalues as one JSON object");

@@ -22,10 +22,12 @@ void WriteChart(const std::string& path, const Chart& chart) {
 }
 
 void AddPlot(CLI::App& app) {
-  CLI::App* plot = app.add_subcommand("plot", "Draw runs and models: losses, decays, eigenvalues, loss by position");
+  CLI::App* plot = app.add_subcommand(
+      "plot", "Draw runs and models: losses, decays, eigenvalues, kernels, loss by position");
   plot->require_subcommand(1);
   AddPlotDecay(*plot);
   AddPlotEigenvalues(*plot);
+  AddPlotKernel(*plot);
   AddPlotPositions(*plot);
   AddPlotLoss(*plot);
   plot->footer("Example: linnet plot decay model.safetensors -o decay.svg");

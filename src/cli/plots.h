@@ -10,6 +10,7 @@ namespace linnet {
 void AddPlotDecay(CLI::App& plot);
 void AddPlotPositions(CLI::App& plot);
 void AddPlotEigenvalues(CLI::App& plot);
+void AddPlotKernel(CLI::App& plot);
 
 void AddPlotLoss(CLI::App& plot);
 

@@ -1,5 +1,7 @@
 // linnet plot: what the curves show, as JSON and as SVG.
+#include <algorithm>
 #include <cmath>
+#include <complex>
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
@@ -59,6 +61,68 @@ TEST_F(PlotCommand, EigenvaluesAreThoseOfTheFormulas) {
   expect(Json({"eigenvalues", s5}).at("layers")[0][0], std::exp(-std::exp(-3)), 2 * std::exp(-2));
   EXPECT_TRUE(FailsWith({"plot", "eigenvalues", WriteTinyModel(folder_ / "m.safetensors")},
                         {"no eigenvalues", "lru"}));
+}
+
+std::string NewModelFile(const std::string& path, const std::string& architecture, Sizes sizes) {
+  const Architecture& a = FindArchitecture(architecture);
+  sizes.merge(Sizes{{"layers", 1}, {"width", 8}, {"vocab", 9}});
+  const LoadedModel model = NewModel(a, a.complete_sizes(sizes), 1);
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& p : model.params->parameters()) tensors.push_back({p.name, p.tensor});
+  WriteSafetensors(path, tensors, {});
+  return path;
+}
+
+TEST_F(PlotCommand, EigenvaluesOfS4AreThoseOfItsDiagonal) {
+  const std::string s4 = NewModelFile(folder_ / "s4.safetensors", "s4", {{"state", 6}});
+  const json result = Json({"eigenvalues", s4, "-o", folder_ / "e.svg"});
+  EXPECT_EQ(result["diagonal_alone"], true);
+  ASSERT_EQ(result["layers"][0].size(), 3u * 8);
+  const auto checkpoint = Checkpoint::Open(s4);
+  const Tensor step = checkpoint->Load("blocks.0.s4.log_dt"), im = checkpoint->Load("blocks.0.s4.A_im");
+  const double delta = std::exp(step.data()[2]);
+  const std::complex<double> half = delta / 2 * std::complex(-0.5, 1.0 * im.data()[1]);
+  const std::complex<double> expected = (1.0 + half) / (1.0 - half);
+  EXPECT_NEAR(result["layers"][0][8 + 2][0].get<double>(), expected.real(), 1e-5) << "-1/2 is LegS's";
+  EXPECT_NEAR(result["layers"][0][8 + 2][1].get<double>(), expected.imag(), 1e-5);
+  EXPECT_NE(ReadFile(folder_ / "e.svg").find("without P P*"), std::string::npos);
+  EXPECT_NE(RunLinnet({"plot", "eigenvalues", s4}).out.find("without its low-rank part"), std::string::npos);
+}
+
+TEST_F(PlotCommand, KernelsAreWhatTheModelsDo) {
+  for (const std::string name : {"s4", "s4d"}) {
+    const std::string file = NewModelFile(folder_ / (name + ".safetensors"), name, {{"state", 6}});
+    const json curves =
+        Json({"kernel", file, "--length", "7", "--curves", "8", "-o", folder_ / "k.svg"}).at("curves");
+    ASSERT_EQ(curves.size(), 8u);
+    EXPECT_EQ(curves[3]["name"], "feature 3");
+    ASSERT_EQ(curves[3]["kernel"].size(), 7u);
+    // K_0 = 2 Re sum_m C b, from the parameters.
+    const auto checkpoint = Checkpoint::Open(file);
+    const std::string block = "blocks.0." + name + ".";
+    const Tensor C = checkpoint->Load(block + "C"), step = checkpoint->Load(block + "log_dt"),
+                 re = checkpoint->Load(block + "A_re"), im = checkpoint->Load(block + "A_im");
+    if (name == "s4d") {
+      std::complex<double> sum = 0;
+      for (int m = 0; m < 3; ++m) {
+        const std::complex<double> a(-std::exp(re.data()[m * 8 + 3]), im.data()[m * 8 + 3]);
+        const double delta = std::exp(step.data()[3]);
+        sum += std::complex<double>(C.data()[m * 8 + 3], C.data()[24 + m * 8 + 3]) *
+               (std::exp(delta * a) - 1.0) / a;
+      }
+      EXPECT_NEAR(curves[3]["kernel"][0].get<double>(), 2 * sum.real(), 1e-5);
+    }
+    EXPECT_EQ(Count(ReadFile(folder_ / "k.svg"), "<path"), 8u);
+  }
+  const std::string rwkv2 = NewModelFile(folder_ / "rwkv2.safetensors", "rwkv2", {});
+  const json curves = Json({"kernel", rwkv2, "--length", "4", "--curves", "2"}).at("curves");
+  const std::vector<double> decays = Json({"decay", rwkv2}).at("layers")[0];
+  const double slowest = *std::ranges::max_element(decays);
+  ASSERT_EQ(curves.size(), 2u);
+  for (int j = 0; j < 4; ++j) {
+    EXPECT_NEAR(curves[1]["kernel"][j].get<double>(), std::pow(slowest, j), 1e-6);
+  }
+  EXPECT_TRUE(FailsWith({"plot", "kernel", rwkv2, "--layer", "3"}, {"layer 3 has no kernel", "s4d"}));
 }
 
 TEST_F(PlotCommand, DecaysOfRwkv7) {
