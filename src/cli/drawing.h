@@ -17,8 +17,10 @@ class Drawing {
   virtual ~Drawing() = default;
 
   virtual void Line(Point from, Point to, const std::string& colour, double width) = 0;
-  /// A line through many points, its corners round.
-  virtual void Curve(const std::vector<Point>& points, const std::string& colour, double width) = 0;
+  /// A line through many points, its corners round; with a `dash` above 0, of pieces so long with gaps of
+  /// half the length.
+  virtual void Curve(const std::vector<Point>& points, const std::string& colour, double width,
+                     double dash) = 0;
   virtual void Disc(Point centre, double radius, const std::string& colour) = 0;
   /// Black text whose baseline starts, has its middle or ends at `at`; it runs up where `upwards`.
   virtual void Text(Point at, Anchor anchor, int size, const std::string& text, bool upwards = false) = 0;

@@ -14,10 +14,14 @@ constexpr double kWidth = 860, kHeight = 480, kLeft = 70, kRight = 25, kTop = 55
 
 struct Style {
   std::string line, pale;
+  double dash = 0;
 };
 const Style kStyles[] = {{"#1f5fa8", "#a9c7e8"}, {"#d9541e", "#f2b89d"}, {"#2e8b57", "#a9d6bc"},
                          {"#7b4fa3", "#cdbbe0"}, {"#b8860b", "#ead6a0"}, {"#1b9aaa", "#a7dbe1"},
                          {"#c2185b", "#efb0ca"}, {"#5d6d7e", "#c3cad1"}};
+
+/// Of the first eight series, the next eight and those after them, as there are eight colours.
+constexpr double kDashes[] = {0, 9, 3};
 
 /// The colours of a ramp, from first to last, in between mixed: as bright as each other is dark, so that
 /// order shows in grey, too, and the last still stands out from white.
@@ -36,10 +40,13 @@ std::string RampColour(double part) {
   return colour;
 }
 
-/// The colours of series `i`: those of its group or, where it has none, its own.
-const Style& StyleOf(const Chart& chart, size_t i) {
+/// The colours and dashes of series `i`: those of its group or, where it has none, its own.
+Style StyleOf(const Chart& chart, size_t i) {
   const int group = chart.series[i].group;
-  return kStyles[(group >= 0 ? static_cast<size_t>(group) : i) % std::size(kStyles)];
+  const size_t number = group >= 0 ? static_cast<size_t>(group) : i;
+  Style style = kStyles[number % std::size(kStyles)];
+  style.dash = kDashes[number / std::size(kStyles) % std::size(kDashes)];
+  return style;
 }
 
 Point Place(const Axes& axes, const Point& p) {
@@ -74,15 +81,15 @@ void DrawSeries(const Series& series, const Axes& axes, const Style& style, bool
   const std::vector<Point> points = turns ? series.points : Thinned(series.points, axes, 1000);
   switch (series.style) {
     case Series::Style::kLine:
-      drawing.Curve(placed(points), style.pale, 1);
-      drawing.Curve(placed(Smoothed(points)), style.line, 2);
+      drawing.Curve(placed(points), style.pale, 1, 0);
+      drawing.Curve(placed(Smoothed(points)), style.line, 2, style.dash);
       break;
     case Series::Style::kCurve:
-      drawing.Curve(placed(points), style.line, 1.5);
+      drawing.Curve(placed(points), style.line, 1.5, style.dash);
       break;
     case Series::Style::kMarkers:
       // Beside a line of the same colour the marks are hollow and their line thin.
-      drawing.Curve(placed(points), style.line, series.group >= 0 ? 1 : 2);
+      drawing.Curve(placed(points), style.line, series.group >= 0 ? 1 : 2, style.dash);
       for (const Point& p : placed(points)) {
         drawing.Disc(p, series.group >= 0 ? 4 : 3, style.line);
         if (series.group >= 0) drawing.Disc(p, 2.5, "#ffffff");
@@ -106,7 +113,12 @@ void DrawLegend(const Chart& chart, Drawing& drawing) {
   for (size_t i = 0; i < chart.series.size(); ++i) {
     const Series& series = chart.series[i];
     if (series.points.empty() || series.name.empty()) continue;
-    drawing.Line({left, y - 4}, {left + 24, y - 4}, StyleOf(chart, i).line, 3);
+    const Style style = StyleOf(chart, i);
+    if (style.dash > 0) {
+      drawing.Curve({{left, y - 4}, {left + 24, y - 4}}, style.line, 3, style.dash);
+    } else {
+      drawing.Line({left, y - 4}, {left + 24, y - 4}, style.line, 3);
+    }
     drawing.Text({left + 32, y}, Anchor::kStart, 13, series.name);
     y += 20;
   }
@@ -142,7 +154,7 @@ std::string Picture(const Chart& chart, Drawing& drawing) {
     if (chart.series[i].points.empty()) continue;
     const std::string colour =
         ramp ? RampColour(static_cast<double>(i) / static_cast<double>(count - 1)) : "";
-    DrawSeries(chart.series[i], axes, ramp ? Style{colour, colour} : StyleOf(chart, i), chart.equal_units,
+    DrawSeries(chart.series[i], axes, ramp ? Style{colour, colour, 0} : StyleOf(chart, i), chart.equal_units,
                drawing);
   }
   if (ramp) {

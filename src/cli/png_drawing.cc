@@ -31,6 +31,35 @@ double Distance(const Point& p, const Point& a, const Point& b) {
   return std::hypot(p.x - a.x - part * dx, p.y - a.y - part * dy);
 }
 
+/// The line itself if dash is 0, else its pieces so long, with gaps of half the length.
+std::vector<std::vector<Point>> Pieces(const std::vector<Point>& points, double dash) {
+  if (dash <= 0 || points.size() < 2) return {points};
+  std::vector<std::vector<Point>> pieces{{points[0]}};
+  bool drawn = true;
+  double left = dash;  // of the piece, or the gap
+  for (size_t i = 1; i < points.size(); ++i) {
+    Point from = points[i - 1];
+    for (;;) {
+      const double length = std::hypot(points[i].x - from.x, points[i].y - from.y);
+      if (length <= left) {
+        left -= length;
+        if (drawn) pieces.back().push_back(points[i]);
+        break;
+      }
+      const double part = left / length;
+      from = {from.x + part * (points[i].x - from.x), from.y + part * (points[i].y - from.y)};
+      if (drawn) {
+        pieces.back().push_back(from);
+      } else {
+        pieces.push_back({from});
+      }
+      drawn = !drawn;
+      left = drawn ? dash : dash / 2;
+    }
+  }
+  return pieces;
+}
+
 class PngDrawing : public Drawing {
  public:
   PngDrawing(int width, int height)
@@ -40,16 +69,17 @@ class PngDrawing : public Drawing {
         cover_(static_cast<size_t>(width_) * height_, 0) {}
 
   void Line(Point from, Point to, const std::string& colour, double width) override {
-    Curve({from, to}, colour, width);
+    Curve({from, to}, colour, width, 0);
   }
 
-  void Curve(const std::vector<Point>& points, const std::string& colour, double width) override {
-    Cover(points, width / 2);
+  void Curve(const std::vector<Point>& points, const std::string& colour, double width,
+             double dash) override {
+    for (const std::vector<Point>& piece : Pieces(points, dash)) Cover(piece, width / 2);
     Paint(ColourOf(colour));
   }
 
   void Disc(Point centre, double radius, const std::string& colour) override {
-    Curve({centre}, colour, 2 * radius);
+    Curve({centre}, colour, 2 * radius, 0);
   }
 
   void Text(Point at, Anchor anchor, int size, const std::string& text, bool upwards) override {

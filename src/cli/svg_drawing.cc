@@ -27,12 +27,13 @@ class SvgDrawing : public Drawing {
         from.x, from.y, to.x, to.y, colour, width);
   }
 
-  void Curve(const std::vector<Point>& points, const std::string& colour, double width) override {
+  void Curve(const std::vector<Point>& points, const std::string& colour, double width,
+             double dash) override {
     std::string path;
     for (const Point& p : points) path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", p.x, p.y);
     svg_ += fmt::format(
-        "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"/>\n", path,
-        colour, width);
+        "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"{}/>\n",
+        path, colour, width, dash > 0 ? fmt::format(" stroke-dasharray=\"{} {}\"", dash, dash / 2) : "");
   }
 
   void Disc(Point centre, double radius, const std::string& colour) override {

@@ -125,6 +125,20 @@ TEST_F(PlotCommand, KernelsAreWhatTheModelsDo) {
   EXPECT_TRUE(FailsWith({"plot", "kernel", rwkv2, "--layer", "3"}, {"layer 3 has no kernel", "s4d"}));
 }
 
+// There are eight colours.
+TEST_F(PlotCommand, TheNinthCurveIsDashed) {
+  const std::string file = NewModelFile(folder_ / "s4d.safetensors", "s4d", {{"width", 24}, {"state", 2}});
+  for (const auto& [curves, dashed] : {std::pair{"8", 0u}, {"9", 2u}, {"24", 32u}}) {
+    ASSERT_EQ(RunLinnet({"plot", "kernel", file, "--curves", curves, "-o", folder_ / "k.svg"}).code, 0);
+    EXPECT_EQ(Count(ReadFile(folder_ / "k.svg"), "stroke-dasharray"), dashed)
+        << curves << ", legend included";
+  }
+  const std::string svg = ReadFile(folder_ / "k.svg");
+  EXPECT_EQ(Count(svg, "stroke-dasharray=\"9 4.5\""), 16u);
+  EXPECT_EQ(Count(svg, "stroke-dasharray=\"3 1.5\""), 16u);
+  ASSERT_EQ(RunLinnet({"plot", "kernel", file, "--curves", "9", "-o", folder_ / "9.png"}).code, 0);
+}
+
 TEST_F(PlotCommand, DecaysOfRwkv7) {
   const std::string model = WriteTinyModel(folder_ / "m.safetensors");
   const json result = Json({"decay", model, "-o", folder_ / "d.svg"});
