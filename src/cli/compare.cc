@@ -146,8 +146,11 @@ void AddCompare(CLI::App& app) {
       ->type_name("TASK");
   command->add_option("--data", o.data, "What the task learns from, if it is not made of random numbers")
       ->type_name("FILE");
+  std::string known;
+  for (const Architecture& a : Architectures()) known += (known.empty() ? "" : ", ") + a.name;
   command
-      ->add_option("--arch", o.architectures, "What to compare, with sizes if need be: rwkv4,rwkv7:layers=1")
+      ->add_option("--arch", o.architectures,
+                   "What to compare, with sizes if need be: rwkv4,rwkv7:layers=1. There are " + known)
       ->required()
       ->delimiter(',');
   command

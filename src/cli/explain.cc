@@ -1,5 +1,6 @@
 // linnet explain: an idea with numbers. duality: RWKV-4's time mixing as a recurrence and as a convolution;
-// spikes (explain_spikes.cc): how often neurons spike.
+// spikes (explain_spikes.cc): how often neurons spike; unrolled (explain_unrolled.cc): a recurrence as a
+// picture.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -153,6 +154,7 @@ void AddExplain(CLI::App& app) {
   duality->footer("Example: linnet explain duality --w -2 --tokens 6 -o kernel.svg");
   duality->callback([options] { RunDuality(*options); });
   AddExplainSpikes(*explain);
+  AddExplainUnrolled(*explain);
   explain->footer("Example: linnet explain duality");
 }
 

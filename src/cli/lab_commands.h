@@ -9,5 +9,6 @@ void AddTask(CLI::App& app);
 void AddCompare(CLI::App& app);
 void AddExplain(CLI::App& app);
 void AddExplainSpikes(CLI::App& explain);
+void AddExplainUnrolled(CLI::App& explain);
 
 }  // namespace linnet

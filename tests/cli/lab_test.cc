@@ -96,6 +96,22 @@ TEST(ExplainCommand, BothFormsAgree) {
   EXPECT_NE(ReadFile(folder / "k.svg").find("tokens back"), std::string::npos);
 }
 
+TEST(ExplainCommand, EveryArchitectureCanBeUnrolled) {
+  const TemporaryFolder folder;
+  for (const Architecture& architecture : Architectures()) {
+    const std::string picture = folder / (architecture.name + ".svg");
+    const Outcome outcome = RunLinnet({"explain", "unrolled", architecture.name, "-o", picture});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_NE(outcome.out.find(architecture.title), std::string::npos) << outcome.out;
+    const std::string svg = ReadFile(picture);
+    EXPECT_NE(svg.find("token t + 1"), std::string::npos) << architecture.name;
+    EXPECT_LT(svg.size(), 40'000u);
+  }
+  EXPECT_EQ(RunLinnet({"explain", "unrolled", "lstm", "-o", folder / "p.png"}).code, 0);
+  EXPECT_NE(RunLinnet({"explain", "unrolled", "lstm"}).out.find("wait for each other"), std::string::npos);
+  EXPECT_TRUE(FailsWith({"explain", "unrolled", "lstn"}, {"'lstn'", "qrnn"}));
+}
+
 // From the training's log to the layers: neurons with a membrane are silent at first, those without say ones.
 TEST(ExplainCommand, SpikesAreCounted) {
   const TemporaryFolder folder;

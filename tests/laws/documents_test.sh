@@ -4,7 +4,8 @@
 # A fenced block marked ```sh is run; one marked ```sh no-test is not. The blocks of a document run in order, each with
 # `bash -eu -o pipefail`, in one folder that has copies of the project's files, a small model in out/run and the corpus in
 # out/corpus.txt; `linnet` is in the PATH. Lines that begin with ./run, ./test or ./build are left out: tests of their own
-# cover them. Other names for shell blocks (bash, console ...) are refused, as they would escape the test.
+# cover them. Other names for shell blocks (bash, console ...) are refused, as they would escape the test. A picture that they
+# draw under the name of one beside the document has to be that one: the same text, and numbers equal to a tenth of a pixel.
 #
 #   documents_test.sh prepare SOURCE_FOLDER LINNET FOLDER    makes that folder
 #   documents_test.sh run FOLDER DOCUMENT                    runs a document's blocks in a copy of it
@@ -56,8 +57,16 @@ extract() {
     }' "$1"
 }
 
+# Whether two SVGs are the same picture.
+same_picture() {
+  local number='-?[0-9]+(\.[0-9]+)?'
+  cmp -s <(sed -E "s/$number/0/g" "$1") <(sed -E "s/$number/0/g" "$2") &&
+    paste <(grep -oE -e "$number" "$1") <(grep -oE -e "$number" "$2") |
+    awk '{ off = $1 - $2; if (off > 0.11 || off < -0.11) exit 1 }'
+}
+
 run() {
-  local document=$2 blocks=$work/blocks block count=0
+  local document=$2 blocks=$work/blocks block count=0 picture pictures=0
   mkdir "$blocks"
   cp -r "$1" "$work/files"
   cd "$work/files"
@@ -70,7 +79,13 @@ run() {
       fail "$document: the block that begins in line $(basename "$block" .sh)"
     ((++count))
   done
-  echo "$document: $count blocks"
+  for picture in *.svg; do
+    [[ -e $picture && -e $(dirname "$document")/$picture ]] || continue
+    same_picture "$picture" "$(dirname "$document")/$picture" ||
+      fail "$document: $picture comes out different; look at it, and put it beside the document"
+    ((++pictures))
+  done
+  echo "$document: $count blocks, $pictures pictures"
 }
 
 check() {
@@ -79,11 +94,12 @@ check() {
   printf '#!/bin/sh\necho "linnet $*" >>ran\n' >"$work/files/bin/linnet"
   chmod +x "$work/files/bin/linnet"
   # expect WHAT CODE TEXT...: a document of these lines ends with this code
+  local document=a.md
   expect() {
     local what=$1 code=$2
     shift 2
-    printf '%s\n' "$@" >"$work/files/a.md"
-    if ("$0" run "$work/files" a.md) >"$work/output" 2>&1; then
+    printf '%s\n' "$@" >"$work/files/$document"
+    if ("$0" run "$work/files" "$document") >"$work/output" 2>&1; then
       ((code == 0)) || fail "$what was accepted"
     else
       ((code != 0)) || fail "$what was refused: $(cat "$work/output")"
@@ -102,6 +118,14 @@ check() {
   expect "a block of another name" 1 "${fence}bash" "true" "$fence"
   expect "an unknown mark" 1 "${fence}sh notest" "true" "$fence"
   expect "a block without an end" 1 "${fence}sh" "true"
+  mkdir "$work/files/d"
+  document=d/a.md
+  echo '<line x="1.5" y="-20"/>' >"$work/files/d/p.svg"
+  expect "a picture" 0 "${fence}sh" 'cp d/p.svg .' "$fence"
+  expect "one that is another by rounding" 0 "${fence}sh" "echo '<line x=\"1.6\" y=\"-20\"/>' >p.svg" "$fence"
+  expect "one of other numbers" 1 "${fence}sh" "echo '<line x=\"1.8\" y=\"-20\"/>' >p.svg" "$fence"
+  expect "one of other text" 1 "${fence}sh" "echo '<rect x=\"1.5\" y=\"-20\"/>' >p.svg" "$fence"
+  expect "one that stands nowhere" 0 "${fence}sh" "echo '<rect/>' >q.svg" "$fence"
 }
 
 work=$(mktemp -d)
