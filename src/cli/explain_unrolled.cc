@@ -20,7 +20,7 @@ namespace {
 enum class Sees { kToken, kTokenBefore, kState };
 
 /// How the steps of many tokens become one computation.
-enum class Join { kConvolution, kScan, kChunks, kKeeps, kWaits };
+enum class Join { kConvolution, kScan, kChunks, kKeeps, kLooksUp, kWaits };
 
 struct Recurrence {
   const char* architecture;
@@ -49,8 +49,8 @@ constexpr Recurrence kRecurrences[] = {
     {"rwkv7b", "r, d, k, v, a, g, q = W x", "S; all k, v", "d - kk^T (a kk)", "v^T k",
      "g norm(S r), attention", Sees::kTokenBefore, Join::kKeeps},
     {"rwkv8", "bits of q, k, v", "all k, v", "all", "k, v", "v after the match", Sees::kTokenBefore,
-     Join::kKeeps},
-    {"rosa", "bits of x", "all bits", "all", "bits", "what followed", Sees::kToken, Join::kKeeps},
+     Join::kLooksUp},
+    {"rosa", "bits of x", "all bits", "all", "bits", "what followed", Sees::kToken, Join::kLooksUp},
     {"qrnn", "z, f, o = W (x, x')", "c", "f", "(1 - f) z", "o c", Sees::kTokenBefore, Join::kScan},
     {"sru", "z, f, r = W x, v c", "c", "f", "(1 - f) z", "r c + (1 - r) x", Sees::kState, Join::kWaits},
     {"gilr-lstm", "f, i, o, z = W x, U s", "s, c", "g, f", "(1 - g) j, i z", "o c", Sees::kToken,
@@ -73,8 +73,8 @@ constexpr Recurrence kRecurrences[] = {
      Join::kKeeps},
     {"aft-conv", "q, k, v = W x", "window; l, m", "1", "k, v", "average by e^(k + w)", Sees::kToken,
      Join::kScan},
-    {"spikegpt", "k, v, r = W spikes", "a, b; u", "d, 1/2", "e^k v, e^k", "spike where u > 1", Sees::kState,
-     Join::kWaits},
+    {"spikegpt", "k, v, r = W spikes", "a, b; u", "d, 1/2", "e^k v, e^k", "spike where u > 1",
+     Sees::kTokenBefore, Join::kWaits},
 };
 
 /// One or two lines.
@@ -100,6 +100,11 @@ std::vector<std::string> Sentence(const Recurrence& r) {
           "Nothing of what was seen is given up: a token looks at all of it, every token at once; but the "
           "state",
           "grows with the text."};
+    case Join::kLooksUp:
+      return {
+          "Nothing of what was seen is given up: a token goes on from where the one before it found the "
+          "longest match,",
+          "and says what followed there. The state grows with the text."};
     case Join::kWaits:
       return {
           "What a step does depends on the state that the step before left: there is nothing to join, and "
@@ -138,9 +143,11 @@ double StateWidth(const Recurrence& r) {
   return 36 + 8 * static_cast<double>(std::string_view(r.state).size());
 }
 
+bool Waits(const Recurrence& r) { return r.join == Join::kWaits || r.join == Join::kLooksUp; }
+
 /// One token's step; what comes from the step before is drawn with it.
 void DrawStep(const Recurrence& r, int i, Drawing& drawing) {
-  const bool waits = r.join == Join::kWaits;
+  const bool waits = Waits(r);
   const std::string of_token = r.sees == Sees::kState ? kWaits : kAtOnce, of_state = waits ? kWaits : kJoins;
   const double x = kColumns[i], half = StateWidth(r) / 2;
   constexpr const char* kTimes[] = {"t - 1", "t", "t + 1"};
@@ -150,7 +157,7 @@ void DrawStep(const Recurrence& r, int i, Drawing& drawing) {
   Arrow({x, kBox - 19}, {x, kState + 21}, of_token, drawing);
   drawing.Text({x + 8, (kBox + kState) / 2 + 5}, Anchor::kStart, 13, std::string("+ ") + r.added);
   Frame({x, kState}, 2 * half, r.state, of_state, drawing);
-  Arrow({x, kState - 19}, {x, kOutput + 14}, of_token, drawing);
+  Arrow({x, kState - 19}, {x, kOutput + 14}, waits ? kWaits : kAtOnce, drawing);
   drawing.Text({x, kOutput + 5}, Anchor::kMiddle, 14, r.says);
   // From the step before, the first from outside.
   const double before = i == 0 ? 30 : kColumns[i - 1], edge = i == 0 ? before : before + half;
@@ -177,8 +184,8 @@ std::string Picture(const Recurrence& r, Drawing& drawing) {
     x += 250;
   };
   legend(kAtOnce, "for all tokens at once");
-  if (r.join == Join::kWaits || r.sees == Sees::kState) legend(kWaits, "waits for the step before");
-  if (r.join != Join::kWaits) legend(kJoins, "steps that join");
+  if (Waits(r)) legend(kWaits, "waits for the step before");
+  if (!Waits(r)) legend(kJoins, "steps that join");
   return drawing.Finish();
 }
 
