@@ -30,31 +30,48 @@ Tensor Floats(const Checkpoint& checkpoint, const std::string& name) {
   const Tensor tensor = checkpoint.Load(name);
   Check(IsReal(tensor.dtype()), "{}: {} holds {}, which are no weights", checkpoint.path().string(), name,
         Traits(tensor.dtype()).name);
+  Check(tensor.size() > 0, "{}: {} is empty", checkpoint.path().string(), name);
   const Tensor wide = Tensor::Empty(tensor.shape());
   Backend::For(Device::kCpu).Convert(tensor, wide);
   return wide;
 }
 
-/// The same, which must have so many numbers.
+/// The same, which must be there and have as many numbers as the shape.
 Tensor Floats(const Checkpoint& checkpoint, const std::string& name, const Shape& shape) {
   const Tensor tensor = Floats(checkpoint, name);
-  const Dim found = tensor ? tensor.size() : 0, wanted = Tensor::Zeros(shape).size();
-  Check(found == wanted, "{}: {} must be {} but has {} numbers", checkpoint.path().string(), name, shape,
-        found);
+  Check(static_cast<bool>(tensor), "{}: the tensor {} is missing", checkpoint.path().string(), name);
+  Check(tensor.size() == shape.size(), "{}: {} must be {} but has {} numbers", checkpoint.path().string(),
+        name, shape, tensor.size());
   return tensor.Reshape(shape);
 }
 
+/// Parameters of an S4, sizes checked: C says that the file has a number for each mode of each feature.
+struct S4Parameters {
+  DplrParameters p;
+  Tensor C;  // [2, M, H]
+};
+
+S4Parameters ParametersOfS4(const Checkpoint& checkpoint, const std::string& s4) {
+  const auto count = [&](const char* name) {
+    const Checkpoint::Entry* entry = checkpoint.Find(s4 + name);
+    return entry != nullptr ? entry->shape.size() : 0;
+  };
+  const Dim M = count("A_re"), H = count("log_dt");
+  const auto load = [&](const char* name, const Shape& shape) {
+    return Floats(checkpoint, s4 + name, shape);
+  };
+  return {{load("A_re", {M}), load("A_im", {M}), load("P", {2, M}), load("B", {2, M}), load("log_dt", {H})},
+          load("C", {2, M, H})};
+}
+
 /// Of the diagonal of an S4, of each of its modes in each feature's steps.
-std::vector<Number> DiagonalOfS4(const Checkpoint& checkpoint, const std::string& block) {
-  const Tensor re = Floats(checkpoint, block + "s4.A_re"),
-               im = Floats(checkpoint, block + "s4.A_im", {re.size()}),
-               steps = Floats(checkpoint, block + "s4.log_dt");
-  Check(static_cast<bool>(steps), "{}: the tensor {}s4.log_dt is missing", checkpoint.path().string(), block);
+std::vector<Number> DiagonalOfS4(const Checkpoint& checkpoint, const std::string& s4) {
+  const DplrParameters p = ParametersOfS4(checkpoint, s4).p;
   std::vector<Number> values;
-  for (Dim m = 0; m < re.size(); ++m) {
-    const Number lambda(-std::exp(static_cast<double>(re.data()[m])), im.data()[m]);
-    for (Dim h = 0; h < steps.size(); ++h) {
-      const Number half = std::exp(static_cast<double>(steps.data()[h])) / 2 * lambda;
+  for (Dim m = 0; m < p.re.size(); ++m) {
+    const Number lambda(-std::exp(static_cast<double>(p.re.data()[m])), p.im.data()[m]);
+    for (Dim h = 0; h < p.step.size(); ++h) {
+      const Number half = std::exp(static_cast<double>(p.step.data()[h])) / 2 * lambda;
       values.push_back((1.0 + half) / (1.0 - half));
     }
   }
@@ -70,13 +87,8 @@ std::vector<std::vector<double>> ByFeature(const Tensor& K) {
 
 std::vector<std::vector<double>> KernelsOfS4(const Checkpoint& checkpoint, const std::string& s4,
                                              Dim length) {
-  const Dim M = Floats(checkpoint, s4 + "A_re").size();
-  const Tensor steps = Floats(checkpoint, s4 + "log_dt");
-  Check(static_cast<bool>(steps), "{}: the tensor {}log_dt is missing", checkpoint.path().string(), s4);
-  const DplrParameters p{Floats(checkpoint, s4 + "A_re", {M}), Floats(checkpoint, s4 + "A_im", {M}),
-                         Floats(checkpoint, s4 + "P", {2, M}), Floats(checkpoint, s4 + "B", {2, M}), steps};
-  const Tensor C = Floats(checkpoint, s4 + "C", {2, M, steps.size()});
-  return ByFeature(ops::DplrKernel(ops::Bilinear(p, C), length));
+  const S4Parameters s = ParametersOfS4(checkpoint, s4);
+  return ByFeature(ops::DplrKernel(ops::Bilinear(s.p, s.C), length));
 }
 
 /// K_j = 2 Re sum_m C b a^j
@@ -107,7 +119,7 @@ bool AreOfDiagonalAlone(const Checkpoint& checkpoint) {
 
 std::vector<Number> LayerEigenvalues(const Checkpoint& checkpoint, size_t layer) {
   const std::string block = Block(layer);
-  if (checkpoint.Find(block + "s4.A_re") != nullptr) return DiagonalOfS4(checkpoint, block);
+  if (checkpoint.Find(block + "s4.A_re") != nullptr) return DiagonalOfS4(checkpoint, block + "s4.");
   for (const Parameters& names : kParameters) {
     const Tensor re = Floats(checkpoint, block + names.re);
     if (!re) continue;

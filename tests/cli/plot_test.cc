@@ -63,6 +63,28 @@ TEST_F(PlotCommand, EigenvaluesAreThoseOfTheFormulas) {
                         {"no eigenvalues", "lru"}));
 }
 
+// An S4 of so few bytes that modes times features are far more.
+TEST_F(PlotCommand, AStateSpaceWhoseSizesDoNotFitIsRefused) {
+  const std::string file = folder_ / "x.safetensors";
+  const auto numbers = [](Dim count) { return Tensor::Zeros({count}); };
+  WriteSafetensors(file,
+                   {{"blocks.0.s4.A_re", numbers(1000)},
+                    {"blocks.0.s4.A_im", numbers(1000)},
+                    {"blocks.0.s4.P", numbers(2000)},
+                    {"blocks.0.s4.B", numbers(2000)},
+                    {"blocks.0.s4.log_dt", numbers(1000)},
+                    {"blocks.0.s4.C", numbers(8)}},
+                   {});
+  for (const char* kind : {"eigenvalues", "kernel"}) {
+    EXPECT_TRUE(FailsWith({"plot", kind, file}, {"x.safetensors", "blocks.0.s4.C", "8 numbers"}));
+  }
+  WriteSafetensors(file, {{"blocks.0.s4.A_re", numbers(1)}}, {});
+  EXPECT_TRUE(FailsWith({"plot", "eigenvalues", file}, {"blocks.0.s4.A_im is missing"}));
+  WriteSafetensors(file, {{"blocks.0.s4d.A_re", Tensor::Zeros({2, 3})}, {"blocks.0.s4d.log_dt", numbers(0)}},
+                   {});
+  EXPECT_TRUE(FailsWith({"plot", "eigenvalues", file}, {"blocks.0.s4d.log_dt is empty"}));
+}
+
 std::string NewModelFile(const std::string& path, const std::string& architecture, Sizes sizes) {
   const Architecture& a = FindArchitecture(architecture);
   sizes.merge(Sizes{{"layers", 1}, {"width", 8}, {"vocab", 9}});
