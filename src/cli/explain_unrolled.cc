@@ -107,9 +107,9 @@ std::vector<std::string> Sentence(const Recurrence& r) {
           "and says what followed there. The state grows with the text."};
     case Join::kWaits:
       return {
-          "What a step does depends on the state that the step before left: there is nothing to join, and "
-          "steps",
-          "wait for each other."};
+          "What a step does depends on the state that the step before left: only the products with x are "
+          "computed for",
+          "all tokens at once, the rest waits."};
   }
   return {};
 }
