@@ -46,6 +46,11 @@ Json ParseBody(std::string_view body) {
   }
 }
 
+Json ParseText(std::string_view text) {
+  if (IsTooDeep(text)) return Json(Json::value_t::discarded);
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
 Fields::Fields(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
   if (object.is_object()) return;
   const std::string name = where_.substr(0, where_.size() - std::min<size_t>(1, where_.size()));

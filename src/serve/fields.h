@@ -16,6 +16,10 @@ namespace linnet {
 /// A request's body: an object, nested at most 64 deep. Throws HttpError 400.
 Json ParseBody(std::string_view body);
 
+/// What a text in a request or in an answer says in JSON; discarded (nlohmann's is_discarded()) if it is none
+/// or nested more than 64 deep: copying and writing it takes as much stack.
+Json ParseText(std::string_view text);
+
 class Fields {
  public:
   /// Of an object, which must outlive this; `where` stands before the names in messages: "messages[0].".

@@ -121,7 +121,7 @@ class OllamaReply : public JobGroup {
   void TurnBrokenCallsToText() {
     std::vector<ToolCall> whole;
     for (ToolCall& call : told_.calls) {
-      if (call.whole && Json::parse(call.arguments, nullptr, false).is_object()) {
+      if (call.whole && ParseText(call.arguments).is_object()) {
         whole.push_back(std::move(call));
       } else {
         const bool first = told_.content.empty() && !begun_;
@@ -137,7 +137,7 @@ class OllamaReply : public JobGroup {
       Json message = {{"role", "assistant"}, {"content", told.content}};
       if (!told.reasoning.empty()) message["thinking"] = told.reasoning;
       for (const ToolCall& call : told.calls) {
-        const Json function = {{"name", call.name}, {"arguments", Json::parse(call.arguments)}};
+        const Json function = {{"name", call.name}, {"arguments", ParseText(call.arguments)}};
         message["tool_calls"].push_back({{"function", function}});
       }
       line["message"] = std::move(message);

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "serve/json.h"
+#include "serve/fields.h"
 
 namespace linnet {
 namespace {
@@ -74,11 +74,11 @@ std::string Compact(const Json& value) { return value.dump(-1, ' ', false, Json:
 
 /// The call that an object is, in whatever order.
 std::optional<ToolCallPiece> CallIn(std::string_view object) {
-  const Json call = Json::parse(object, nullptr, /*allow_exceptions=*/false);
+  const Json call = ParseText(object);
   if (!call.is_object() || !call.contains("name") || !call["name"].is_string()) return {};
   if (!call.contains("arguments") && call.size() > 1) return {};
   Json arguments = call.value("arguments", Json::object());
-  if (arguments.is_string()) arguments = Json::parse(arguments.get<std::string>(), nullptr, false);
+  if (arguments.is_string()) arguments = ParseText(arguments.get<std::string>());
   if (!arguments.is_object()) return {};
   return ToolCallPiece{true, call["name"].get<std::string>(), Compact(arguments), true};
 }
@@ -92,7 +92,7 @@ void Append(const std::vector<ToolCallPiece>& pieces, std::vector<ToolCall>& cal
     call.arguments += piece.arguments;
     if (!piece.ends) continue;
     call.whole = true;
-    const Json arguments = Json::parse(call.arguments, nullptr, /*allow_exceptions=*/false);
+    const Json arguments = ParseText(call.arguments);
     if (arguments.is_object()) call.arguments = Compact(arguments);
   }
 }

@@ -110,7 +110,7 @@ ToolCall ReadCall(const Json& call, const std::string& where) {
   Json arguments = given == nullptr ? Json::object() : *given;
   if (arguments.is_string()) {
     const std::string& text = arguments.get_ref<const std::string&>();
-    arguments = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
+    arguments = text.empty() ? Json::object() : ParseText(text);
   }
   if (!arguments.is_object()) named.Refuse("arguments", "must be the JSON of an object");
   return {*name, Compact(arguments), /*whole=*/true};

@@ -124,6 +124,13 @@ TEST(ToolStream, ArgumentsThatAreNoJsonStayAsTheyAre) {
   ExpectSeen("```json\n{\"name\":\"f\",\"arguments\":{\"a\":\"\xFF\"}}\n```", "|f {\"a\":\"\uFFFD\"}");
 }
 
+TEST(ToolStream, WhatIsNestedTooDeepIsNotParsed) {
+  const std::string deep = "{\"a\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  EXPECT_EQ(Seen({"```json\n{\"name\":\"f\",\"arguments\":", deep, "}\n```"}), "|f " + deep);
+  const std::string other = "```json\n{\"arguments\":" + deep + ",\"name\":\"f\"}\n```";
+  EXPECT_EQ(Seen({other}), other);
+}
+
 TEST(ToolStream, TextIsNotKeptWaiting) {
   ToolStream stream;
   EXPECT_EQ(stream.Push("Hello ").text, "Hello ");

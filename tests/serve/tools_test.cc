@@ -100,5 +100,19 @@ TEST(Tools, AnAnswersCallsAreWrittenAsTheModelWroteThem) {
   EXPECT_EQ(AnswerWithCalls("Hm.", {}), "Hm.");
 }
 
+/// What is parsed is copied and written, which takes stack for each level.
+TEST(Tools, ArgumentsThatAreNestedTooDeepAreNone) {
+  const std::string deep = "{\"a\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  const Json call = {{"function", {{"name", "now"}, {"arguments", deep}}}};
+  Json request = Request(R"([{"role": "user", "content": "Hi"}])");
+  request["messages"].push_back({{"role", "assistant"}, {"tool_calls", {call}}});
+  try {
+    WithoutTools(request, G1());
+    FAIL() << "they were read";
+  } catch (const HttpError& error) {
+    EXPECT_EQ(error.param, "messages[1].tool_calls[0].function.arguments");
+  }
+}
+
 }  // namespace
 }  // namespace linnet
