@@ -27,7 +27,8 @@ struct CompletionRequest {
 CompletionRequest ReadRequest(const Json& body, const Served& served, const std::string& client) {
   const Fields fields(body);
   CheckModel(fields, served);
-  fields.RefuseAll({"suffix"});
+  if (!fields.String("suffix").value_or("").empty())
+    fields.Refuse("suffix", "is not supported by this server");
   CompletionRequest request;
   const auto choices = fields.Integer("n", 1, kMostChoices).value_or(1);
   if (fields.Integer("best_of", 1, kMostChoices).value_or(choices) != choices)

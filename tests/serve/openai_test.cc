@@ -321,7 +321,18 @@ TEST_F(OpenAiTest, EmbeddingsAreThoseOfEmbed) {
   EXPECT_EQ(Post("/v1/embeddings", {{"input", "a"}, {"dimensions", 8}}, 400)["error"]["param"], "dimensions");
 }
 
+TEST_F(OpenAiTest, AnEmptySuffixIsNone) {
+  const Json request = {{"prompt", "a"}, {"max_tokens", 3}, {"seed", 1}};
+  const Json expected = Post("/v1/completions", request)["choices"];
+  for (const Json& suffix : {Json(""), Json()}) {
+    Json body = request;
+    body["suffix"] = suffix;
+    EXPECT_EQ(Post("/v1/completions", body)["choices"], expected);
+  }
+}
+
 TEST_F(OpenAiTest, WhatIsNotSupportedIsRefusedByName) {
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", "a"}, {"suffix", 1}}, 400)["error"]["param"], "suffix");
   EXPECT_EQ(Post("/v1/completions", {{"prompt", "a"}, {"suffix", "b"}}, 400)["error"]["param"], "suffix");
   EXPECT_EQ(Post("/v1/completions", {{"prompt", "a"}, {"best_of", 4}}, 400)["error"]["param"], "best_of");
   EXPECT_EQ(Post("/v1/chat/completions", Chat({{"n", 99}}), 400)["error"]["param"], "n");
