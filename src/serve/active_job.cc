@@ -219,8 +219,12 @@ void ActiveJob::EndPrompt(std::span<const float> logits) {
 }
 
 void ActiveJob::Draw(std::span<const float> logits) {
-  const auto token = writer_.Next(logits);
+  auto token = writer_.Next(logits);
   if (token) {
+    if (job_.closes) {
+      if (const auto closing = job_.closes(token->shown))
+        return EndWithin(std::move(*token), *closing, logits);
+    }
     Show(*token, logits);
     if (keeps() && writer_.end() != TextEnd::kStopString)
       way_back_.Note(writer_, *token, [&] { return Save(logits); });
@@ -248,18 +252,33 @@ void ActiveJob::EndWriting(const TextWriter::Token* last, std::span<const float>
   answer_ += rest;
   if (job_.on_text && !rest.empty()) job_.on_text(rest, nullptr);
   if (!keeps()) return SetPhase(Phase::kEnded);
+  if (result_.end == TextEnd::kStopString) return ReadShown(*last, logits);
   reading_.clear();
   read_ = segment_ = 0;
-  if (result_.end == TextEnd::kStopString) {
-    const WayBack::Place place = way_back_.Take(*last);
-    reading_ = tokenizer_.Encode(place.text);
-    if (place.from) {
-      state_->Restore(slot_, place.from->variables);
-      seen_ = place.from->tokens;
-      if (reading_.empty()) return Close({place.from->logits.data(), static_cast<size_t>(vocab_)});
-    }
-  } else if (last != nullptr) {
-    reading_ = {last->id};
+  if (last == nullptr) return Close(logits);
+  reading_ = {last->id};
+  SetPhase(Phase::kClosing);
+}
+
+void ActiveJob::EndWithin(TextWriter::Token token, const Job::Closing& closing,
+                          std::span<const float> logits) {
+  result_.end = TextEnd::kStopString;
+  token.shown.resize(closing.bytes);
+  Show(token, logits);
+  answer_ += closing.text;
+  token.shown += closing.text;
+  if (!keeps()) return SetPhase(Phase::kEnded);
+  ReadShown(token, logits);
+}
+
+void ActiveJob::ReadShown(const TextWriter::Token& last, std::span<const float> logits) {
+  const WayBack::Place place = way_back_.Take(last);
+  reading_ = tokenizer_.Encode(place.text);
+  read_ = segment_ = 0;
+  if (place.from) {
+    state_->Restore(slot_, place.from->variables);
+    seen_ = place.from->tokens;
+    logits = {place.from->logits.data(), static_cast<size_t>(vocab_)};
   }
   if (reading_.empty()) return Close(logits);
   SetPhase(Phase::kClosing);

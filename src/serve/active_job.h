@@ -99,6 +99,10 @@ class ActiveJob {
   void Draw(std::span<const float> logits);
   void Show(const TextWriter::Token& token, std::span<const float> logits);
   void EndWriting(const TextWriter::Token* last, std::span<const float> logits);
+  /// Ends the text within a token, which has not been read yet.
+  void EndWithin(TextWriter::Token token, const Job::Closing& closing, std::span<const float> logits);
+  /// Has the text read up to the end of what is shown of its last token.
+  void ReadShown(const TextWriter::Token& last, std::span<const float> logits);
   void Close(std::span<const float> logits);
 
   uint64_t id_;

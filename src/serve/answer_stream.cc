@@ -1,5 +1,6 @@
 #include "serve/answer_stream.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace linnet {
@@ -58,6 +59,16 @@ AnswerStream::Pieces AnswerStream::Finish() {
   out.reasoning += thought_characters_.Finish();
   out.content += characters_.Finish();
   return out;
+}
+
+std::optional<Job::Closing> FirstCallEnd::operator()(std::string_view bytes) {
+  // A call is known to end with its last byte, so these come one by one.
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const AnswerStream::Pieces pieces = stream_.Push(bytes.substr(i, 1));
+    if (std::ranges::any_of(pieces.calls, &ToolCallPiece::ends))
+      return Job::Closing{i + 1, stream_.calls().closing()};
+  }
+  return std::nullopt;
 }
 
 }  // namespace linnet

@@ -38,6 +38,7 @@ class AnswerStream {
   Pieces Push(std::string_view bytes);
   /// The answer ends: what was held back.
   Pieces Finish();
+  const ToolStream& calls() const { return calls_; }
 
  private:
   void Add(const ThoughtStream::Pieces& split, Pieces& out);
@@ -47,6 +48,17 @@ class AnswerStream {
   ToolStream calls_;
   BlankFilter blanks_, thought_blanks_{true};
   Utf8Stream characters_{Utf8Stream::Mode::kValid}, thought_characters_{Utf8Stream::Mode::kValid};
+};
+
+/// Says where an answer's first call ends, for a client that wants no other (Job::closes).
+class FirstCallEnd {
+ public:
+  explicit FirstCallEnd(AnswerStream stream) : stream_(std::move(stream)) {}
+  /// The next bytes of the model's.
+  std::optional<Job::Closing> operator()(std::string_view bytes);
+
+ private:
+  AnswerStream stream_;
 };
 
 }  // namespace linnet

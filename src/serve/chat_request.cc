@@ -10,6 +10,7 @@
 
 #include "base/sha256.h"
 #include "infer/sampler_settings.h"
+#include "serve/answer_stream.h"
 #include "serve/constraints.h"
 #include "serve/http.h"
 #include "serve/tools.h"
@@ -340,6 +341,7 @@ Job NextChoice(const Job& job) {
   next.embed = job.embed;
   next.keep_place = job.keep_place;
   next.key_after = job.key_after;
+  next.closes = job.closes;
   return next;
 }
 
@@ -368,6 +370,8 @@ ChatRequest ReadChatRequest(const Json& request, const Served& served, const std
   SetConversation(job, std::move(written), *served.chat, *chat.think);
   CheckPromptLength(job.prompt.size(), served, "messages");
   job.constraint = ConstraintOf(request, *served.tokenizer, chat.goes_on ? "" : chat.think->before_answer);
+  const bool several_calls = fields.Bool("parallel_tool_calls").value_or(true);
+  if (chat.tools && !several_calls) job.closes = FirstCallEnd(AnswerStream(chat, *served.chat));
   return chat;
 }
 

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,15 @@ struct Job {
   bool embed = false;                      // only reads; `on_hidden` gets the mean over the prompt's rows
   size_t embed_from = 0;                   // from that of this token on
   bool keep_place = false;                 // fills JobResult::place
+
+  /// Where an answer is complete within a piece of text: after how many of its bytes, and what the model
+  /// reads behind them as if it had written it, so that the place after it is one of its own form.
+  struct Closing {
+    size_t bytes;
+    std::string text;
+  };
+  /// Is given each piece before `on_text` is, and ends the answer within one; may be null.
+  std::function<std::optional<Closing>(std::string_view text)> closes;
 
   /// All are called on the engine's thread and must not block; what they throw ends the job with that error.
   /// Text is bytes: a piece may end inside a character; stop texts never appear in it. If scores are wanted

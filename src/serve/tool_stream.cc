@@ -149,6 +149,7 @@ bool ToolStream::StepText(Pieces& out) {
   out.text += Take(opens ? found : held_.size() - StartAtEnd(held_, kOpening));
   if (!opens) return false;
   before_ = Take(kOpening.size());
+  in_list_ = false;
   part_ = Part::kOpening;
   return true;
 }
@@ -158,6 +159,7 @@ bool ToolStream::StepOpening(Pieces& out) {
   if (held_.empty()) return false;
   if (held_[0] == '[' && before_.find('[') == std::string::npos) {
     before_ += Take(1);
+    in_list_ = true;
     return true;
   }
   if (held_[0] != '{') return BecomeText(out);
@@ -266,6 +268,12 @@ bool ToolStream::Step(Pieces& out) {
       return StepBetween();
   }
   return false;
+}
+
+std::string ToolStream::closing() const {
+  std::string text = part_ == Part::kRest ? "}" : "";
+  if (in_block_) text += std::string(in_list_ ? "]" : "") + "\n" + std::string(kFence);
+  return text;
 }
 
 ToolStream::Pieces ToolStream::Push(std::string_view bytes) {

@@ -57,6 +57,8 @@ class ToolStream {
   Pieces Push(std::string_view bytes);
   /// The answer ends: what was held back.
   Pieces Finish();
+  /// What is missing behind the call that has just ended: the rest of it, and of its block.
+  std::string closing() const;
 
  private:
   enum class Part { kStart, kText, kOpening, kObject, kArguments, kRest, kBetween };
@@ -76,7 +78,7 @@ class ToolStream {
   bool BecomeText(Pieces& out);
 
   Part part_ = Part::kStart;
-  bool in_block_ = false;
+  bool in_block_ = false, in_list_ = false;
   std::string before_;  // the object that is held: text if that is none
   std::string held_;
   // Of the object:

@@ -135,6 +135,19 @@ test('several calls at once, and text', async () => {
   assert.deepEqual([reason, choice.finish_reason], ['tool_calls', 'tool_calls']);
 });
 
+test('parallel_tool_calls false ends behind the first call', async () => {
+  const [now, weather] = ['{"name":"now","arguments":{}}', '{"name":"get_weather","arguments":{"city":"Rome"}}'];
+  const asked = { ...writes('```json\n' + now + '\n' + weather + '\n```\nSo.'), parallel_tool_calls: false };
+  const whole = await chat(asked);
+  const [{ message, finish_reason }] = whole.choices;
+  assert.deepEqual(message.tool_calls.map((call) => call.function), [{ name: 'now', arguments: '{}' }]);
+  assert.deepEqual([message.content, finish_reason], [null, 'tool_calls']);
+  assert.ok(whole.usage.completion_tokens <= '```json\n'.length + now.length);
+  const seen = await streamed(asked);
+  assert.deepEqual([seen.content, seen.calls, seen.reason], ['', [{ name: 'now', arguments: '{}' }], 'tool_calls']);
+  assert.equal((await chat({ ...asked, parallel_tool_calls: true })).choices[0].message.tool_calls.length, 2);
+});
+
 test('what only looks like a call is text', async () => {
   const text = '```json\n{"name": "Ada", "age": 36}\n```';
   const { content, calls, reason } = await streamed(writes(text));

@@ -67,5 +67,22 @@ TEST_P(AnswerStreamTest, BrokenCharactersAreReplaced) {
 
 INSTANTIATE_TEST_SUITE_P(Pieces, AnswerStreamTest, testing::Values(1, 2, 3, 100));
 
+TEST(FirstCallEndTest, LiesBehindItsArguments) {
+  ChatRequest request;
+  request.think = &FindThinkForm("off");
+  request.tools = true;
+  const std::string before = "So: ```json\n[{\"name\":\"f\",\"arguments\":{\"a\":{}}";
+  for (size_t cut = 0; cut < before.size(); ++cut) {
+    FirstCallEnd end(AnswerStream(request, FindChatTemplate("g1")));
+    EXPECT_FALSE(end(before.substr(0, cut)));
+    const auto closing = end(before.substr(cut) + "},{\"name\"");
+    ASSERT_TRUE(closing);
+    EXPECT_EQ(closing->bytes, before.size() - cut);
+    EXPECT_EQ(closing->text, "}]\n```");
+  }
+  FirstCallEnd none(AnswerStream(request, FindChatTemplate("g1")));
+  EXPECT_FALSE(none("Hello. ```json\n{\"x\":1}\n```"));
+}
+
 }  // namespace
 }  // namespace linnet

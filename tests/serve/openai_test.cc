@@ -321,6 +321,47 @@ TEST_F(OpenAiTest, EmbeddingsAreThoseOfEmbed) {
   EXPECT_EQ(Post("/v1/embeddings", {{"input", "a"}, {"dimensions", 8}}, 400)["error"]["param"], "dimensions");
 }
 
+/// With parallel_tool_calls false the text ends behind the first call, and the place after it is one of the
+/// text that clients send back.
+TEST_F(OpenAiTest, AnAnswerEndsAfterItsFirstCall) {
+  served_.chat = &FindChatTemplate("g1");
+  const std::string first = "```json\n{\"name\":\"now\",\"arguments\":{\"zone\":\"CET\"}";
+  const std::string text = first + "}\n{\"name\":\"now\",\"arguments\":{}}\n``` Done.";
+  Json body = Chat({{"tools", {{{"type", "function"}, {"function", {{"name", "now"}}}}}},
+                    {"grammar", "root ::= " + Json(text).dump()},
+                    {"max_tokens", 200}});
+  EXPECT_EQ(Post("/v1/chat/completions", body)["choices"][0]["message"]["tool_calls"].size(), 2u);
+  body["parallel_tool_calls"] = false;
+  const Json whole = Post("/v1/chat/completions", body);
+  const Json& message = whole["choices"][0]["message"];
+  ASSERT_EQ(message["tool_calls"].size(), 1u);
+  EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], "{\"zone\":\"CET\"}");
+  EXPECT_EQ(message["content"], nullptr);
+  EXPECT_EQ(whole["choices"][0]["finish_reason"], "tool_calls");
+  EXPECT_EQ(whole["usage"]["completion_tokens"], first.size());
+
+  size_t calls = 0;
+  std::string arguments, reason;
+  for (const Json& chunk : Stream("/v1/chat/completions", body)) {
+    const Json& choice = chunk["choices"][0];
+    for (const Json& piece : choice["delta"].value("tool_calls", Json::array())) {
+      calls += piece.contains("id");
+      arguments += piece["function"].value("arguments", "");
+    }
+    if (choice["finish_reason"].is_string()) reason = choice["finish_reason"];
+  }
+  EXPECT_EQ(calls, 1u);
+  EXPECT_EQ(arguments, "{\"zone\":\"CET\"}");
+  EXPECT_EQ(reason, "tool_calls");
+
+  body["messages"].push_back(message);
+  body["messages"].push_back({{"role", "tool"}, {"content", "noon"}});
+  const Json next = Post("/v1/chat/completions", body);
+  EXPECT_EQ(next["usage"]["prompt_tokens"].get<size_t>() -
+                next["usage"]["prompt_tokens_details"]["cached_tokens"].get<size_t>(),
+            std::string("\n\nUser: Function output:\nnoon\n\nAssistant:").size());
+}
+
 TEST_F(OpenAiTest, AnEmptySuffixIsNone) {
   const Json request = {{"prompt", "a"}, {"max_tokens", 3}, {"seed", 1}};
   const Json expected = Post("/v1/completions", request)["choices"];
@@ -333,6 +374,8 @@ TEST_F(OpenAiTest, AnEmptySuffixIsNone) {
 
 TEST_F(OpenAiTest, WhatIsNotSupportedIsRefusedByName) {
   EXPECT_EQ(Post("/v1/completions", {{"prompt", "a"}, {"suffix", 1}}, 400)["error"]["param"], "suffix");
+  EXPECT_EQ(Post("/v1/chat/completions", Chat({{"parallel_tool_calls", 0}}), 400)["error"]["param"],
+            "parallel_tool_calls");
   EXPECT_EQ(Post("/v1/completions", {{"prompt", "a"}, {"suffix", "b"}}, 400)["error"]["param"], "suffix");
   EXPECT_EQ(Post("/v1/completions", {{"prompt", "a"}, {"best_of", 4}}, 400)["error"]["param"], "best_of");
   EXPECT_EQ(Post("/v1/chat/completions", Chat({{"n", 99}}), 400)["error"]["param"], "n");

@@ -156,5 +156,17 @@ TEST(ToolStream, ArgumentsAreNotKeptWaiting) {
   EXPECT_TRUE(pieces[0].ends);
 }
 
+TEST(ToolStream, KnowsWhatIsMissingBehindACall) {
+  const auto closing = [](std::string_view text) {
+    ToolStream stream;
+    stream.Push(text);
+    return stream.closing();
+  };
+  EXPECT_EQ(closing("```json\n{\"name\":\"f\",\"arguments\":{}"), "}\n```");
+  EXPECT_EQ(closing("```json [{\"name\":\"f\",\"arguments\":{}"), "}]\n```");
+  EXPECT_EQ(closing("{\"name\":\"f\",\"arguments\":{}"), "}");
+  EXPECT_EQ(closing("```json\n{\"arguments\":{},\"name\":\"f\"}"), "\n```");
+}
+
 }  // namespace
 }  // namespace linnet
