@@ -14,6 +14,9 @@
 
 #include <array>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <thread>
 
 #include "base/check.h"
@@ -64,6 +67,16 @@ class Times {
   double longest_s_ = 0;
 };
 
+/// Of a process or a thread whose name has no blanks.
+double CpuSecondsOf(const std::filesystem::path& stat) {
+  std::ifstream file(stat);
+  std::string word;
+  for (int field = 0; field < 13; ++field) file >> word;
+  int64_t user = 0, system = 0;
+  file >> user >> system;
+  return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 /// `linnet serve` on a free port, without what outlives it.
 class ServeProcess {
  public:
@@ -108,13 +121,17 @@ class ServeProcess {
 
   uint16_t port() const { return port_; }
   /// Of all its threads so far.
-  double CpuSeconds() const {
-    std::ifstream file("/proc/" + std::to_string(id_) + "/stat");
-    std::string word;
-    for (int field = 0; field < 13; ++field) file >> word;  // the program's name has no blanks
-    int64_t user = 0, system = 0;
-    file >> user >> system;
-    return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  double CpuSeconds() const { return CpuSecondsOf(fmt::format("/proc/{}/stat", id_)); }
+
+  /// The same by the names of its threads.
+  std::map<std::string, double> ThreadSeconds() const {
+    std::map<std::string, double> seconds;
+    for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", id_))) {
+      std::string name;
+      std::ifstream(entry.path() / "comm") >> name;
+      seconds[name] += CpuSecondsOf(entry.path() / "stat");
+    }
+    return seconds;
   }
 
  private:
@@ -321,6 +338,7 @@ nlohmann::json RunClients(const HttpStreamsOptions& o, double& tokens_per_s) {
   const auto start = Clock::now();
   const double tokens = Metrics(server.port()).Value("tokens_total"), own = OwnCpuSeconds(),
                cpu = server.CpuSeconds();
+  const auto threads = server.ThreadSeconds();
   double before = tokens;
   for (double left = 60 * o.minutes; left > 0.5; left = 60 * o.minutes - SecondsSince(start)) {
     const auto begin = Clock::now();
@@ -342,6 +360,11 @@ nlohmann::json RunClients(const HttpStreamsOptions& o, double& tokens_per_s) {
   report["between_tokens"] = all.Report();
   report["client_cores"] = (OwnCpuSeconds() - own) / seconds;
   report["server_cores"] = (server.CpuSeconds() - cpu) / seconds;
+  for (const auto& [name, now] : server.ThreadSeconds()) {
+    const auto then = threads.find(name);
+    const double spent = now - (then == threads.end() ? 0 : then->second);
+    report["server_us_per_token"][name] = 1e6 * spent / (before - tokens);
+  }
   return report;
 }
 

@@ -1,5 +1,7 @@
 #include "serve/engine.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -15,6 +17,7 @@
 #include "serve/sliced_work.h"
 #include "serve/state_cache.h"
 #include "serve/step_plan.h"
+#include "serve/together.h"
 
 namespace linnet {
 namespace {
@@ -156,6 +159,7 @@ Engine::Impl::~Impl() {
 }
 
 void Engine::Impl::Run() {
+  pthread_setname_np(pthread_self(), "engine");
   while (Wait()) {
     EndCancelled();
     TakeArrived();
@@ -340,6 +344,7 @@ void Engine::Impl::Step() {
   const int reading = AddReaders(writing, passes);
   for (auto& [adapters, pass] : passes) {
     pass.Compute(model, state, adapters);
+    const Together together;
     pass.Advance();
   }
   if (writing > 0) pace.Note(writing, reading, std::chrono::duration<double>(Clock::now() - start).count());
@@ -408,6 +413,7 @@ void Engine::Impl::Retire() {
     over.push_back(std::move(job));
   }
   std::erase(running, nullptr);
+  const Together together;
   for (auto& job : over) End(std::move(job));
 }
 

@@ -22,6 +22,7 @@ struct Choice {
   std::vector<ToolCall> calls;
   Json logprobs = Json::array();  // of tokens that have not been sent yet
   std::string finish_reason;
+  std::optional<EventForm> piece;  // of content alone
 
   /// A call that was cut off is none that the client could make.
   std::string ReasonOf(Generation::End end) const {
@@ -108,8 +109,17 @@ class ChatReply : public JobGroup {
     for (size_t i = 0; i < choices_.size(); ++i) WriteDelta(i, {{"role", "assistant"}, {"content", ""}});
   }
 
-  /// A chunk, with the logprobs that have come, and the finish_reason if there is one.
-  void WriteDelta(size_t index, Json delta) {
+  void WriteContent(size_t index, const std::string& text) {
+    Choice& choice = choices_[index];
+    if (!choice.logprobs.empty()) return WriteDelta(index, {{"content", text}});
+    if (!choice.piece) choice.piece.emplace(Chunk(index, {{"content", EventForm::kText}}));
+    reply().Write(choice.piece->With(text));
+  }
+
+  void WriteDelta(size_t index, Json delta) { reply().Write(Event(Chunk(index, std::move(delta)))); }
+
+  /// With the logprobs that have come, and the finish_reason if there is one.
+  Json Chunk(size_t index, Json delta) {
     Choice& choice = choices_[index];
     const bool last = !choice.finish_reason.empty();
     Json logprobs;
@@ -122,7 +132,7 @@ class ChatReply : public JobGroup {
     Json chunk = Envelope("chat.completion.chunk");
     chunk["choices"] = Json::array({std::move(entry)});
     if (include_usage_) chunk["usage"] = nullptr;
-    reply().Write(Event(chunk));
+    return chunk;
   }
 
   void Take(size_t index, AnswerStream::Pieces pieces) {
@@ -137,7 +147,7 @@ class ChatReply : public JobGroup {
   void Stream(size_t index, const AnswerStream::Pieces& pieces) {
     BeginStream();
     if (!pieces.reasoning.empty()) WriteDelta(index, {{"reasoning_content", pieces.reasoning}});
-    if (!pieces.content.empty()) WriteDelta(index, {{"content", pieces.content}});
+    if (!pieces.content.empty()) WriteContent(index, pieces.content);
     size_t begun = choices_[index].calls.size();
     const auto write = [&](Json part) {
       WriteDelta(index, {{"tool_calls", Json::array({std::move(part)})}});

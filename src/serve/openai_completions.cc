@@ -101,6 +101,7 @@ struct Choice {
   std::string text;  // that has not been sent yet
   Logprobs logprobs;
   std::string finish_reason;
+  std::optional<EventForm> piece;  // of text alone
 };
 
 class CompletionReply : public JobGroup {
@@ -186,10 +187,20 @@ class CompletionReply : public JobGroup {
   void WriteChunk(size_t index) {
     if (!std::exchange(begun_, true))
       reply().Begin(200, kEventStream, {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}});
+    Choice& choice = choices_[index];
+    if (!choice.logprobs.empty() || !choice.finish_reason.empty())
+      return reply().Write(Event(Chunk(TakeChoice(index))));
+    const std::string text = std::exchange(choice.text, EventForm::kText);
+    if (!choice.piece) choice.piece.emplace(Chunk(TakeChoice(index)));
+    choice.text.clear();
+    reply().Write(choice.piece->With(text));
+  }
+
+  Json Chunk(Json choice) const {
     Json chunk = Envelope();
-    chunk["choices"] = Json::array({TakeChoice(index)});
+    chunk["choices"] = Json::array({std::move(choice)});
     if (include_usage_) chunk["usage"] = nullptr;
-    reply().Write(Event(chunk));
+    return chunk;
   }
 
   void SendWhole() {

@@ -24,6 +24,22 @@ Json LogprobEntry(const Tokenizer& tokenizer, int token, double logprob) {
   return {{"token", TokenName(tokenizer, token)}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
 }
 
+/// As the inside of a string of JSON: quotes, backslashes and control characters are written otherwise.
+void AppendEscaped(std::string_view text, std::string& out) {
+  constexpr std::string_view kSpecial = "\"\\\b\f\n\r\t", kLetters = "\"\\bfnrt";
+  for (const char c : text) {
+    const size_t special = kSpecial.find(c);
+    if (special != std::string_view::npos) {
+      out += '\\';
+      out += kLetters[special];
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else {
+      out += c;
+    }
+  }
+}
+
 }  // namespace
 
 std::string NewId(std::string_view prefix) {
@@ -74,6 +90,23 @@ std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 void SendJson(HttpReply& reply, const Json& json) { reply.Send(200, "application/json", Dump(json)); }
 
 std::string Event(const Json& json) { return "data: " + Dump(json) + "\n\n"; }
+
+EventForm::EventForm(const Json& event) {
+  constexpr std::string_view kDumped = "\"\\u0001\"";
+  const std::string whole = Event(event);
+  const size_t at = whole.find(kDumped);
+  Check(at != std::string::npos, "[server] an event has no place for its text");
+  before_ = whole.substr(0, at + 1);
+  after_ = whole.substr(at + kDumped.size() - 1);
+}
+
+std::string EventForm::With(std::string_view text) const {
+  std::string event;
+  event.reserve(before_.size() + text.size() + after_.size() + 16);
+  event += before_;
+  AppendEscaped(text, event);
+  return event += after_;
+}
 
 void AddApi(std::vector<HttpRoute>& routes, const std::string& method, const std::string& path,
             const HttpHandler& handler) {

@@ -39,6 +39,19 @@ std::string Dump(const Json& json);
 void SendJson(HttpReply& reply, const Json& json);
 /// An event of a stream: "data: {...}\n\n".
 std::string Event(const Json& json);
+/// An event of which only one text changes, as it does from piece to piece of an answer: what stands around
+/// it is written once, so that a token costs no JSON library.
+class EventForm {
+ public:
+  /// What `event` has in place of the text.
+  static constexpr const char* kText = "\x01";
+  explicit EventForm(const Json& event);
+  /// `text` is valid UTF-8.
+  std::string With(std::string_view text) const;
+
+ private:
+  std::string before_, after_;
+};
 inline constexpr std::string_view kLastEvent = "data: [DONE]\n\n";
 inline constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
 

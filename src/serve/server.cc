@@ -1,5 +1,6 @@
 #include "serve/server.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -39,7 +40,10 @@ tcp::endpoint Resolve(asio::io_context& io, const std::string& host, uint16_t po
 
 struct Server::Impl {
   Impl(Options server_options, Router::Options router_options)
-      : routing(std::move(router_options)), acceptor(asio::make_strand(io)), pause(acceptor.get_executor()) {
+      : routing(std::move(router_options)),
+        shared(io),
+        acceptor(asio::make_strand(io)),
+        pause(acceptor.get_executor()) {
     shared.options = std::move(server_options);
   }
 
@@ -88,6 +92,7 @@ struct Server::Impl {
   }
 
   void RunThread() {
+    pthread_setname_np(pthread_self(), "http");
     for (bool done = false; !done;) {
       try {
         io.run();
@@ -171,6 +176,7 @@ void Server::Stop(Milliseconds limit) {
   impl_->io.stop();
   for (std::thread& thread : impl_->threads) thread.join();
   impl_->threads.clear();
+  impl_->shared.outbox.Close();
 }
 
 HttpFigures Server::Figures() const {

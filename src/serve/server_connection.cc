@@ -10,6 +10,8 @@
 #include <random>
 #include <utility>
 
+#include "serve/together.h"
+
 namespace linnet::server {
 namespace {
 
@@ -43,6 +45,40 @@ std::string HttpDate() {
 bool HasNoBody(int status) { return status == 204 || status == 304; }
 
 }  // namespace
+
+void Outbox::Add(std::shared_ptr<Connection> connection) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    ready_.push_back(std::move(connection));
+  }
+  Together::Later(this, [this] { Post(); });
+}
+
+void Outbox::Post() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || std::exchange(posted_, true)) return;
+  }
+  asio::post(io_, [this] { Send(); });
+}
+
+void Outbox::Send() {
+  std::vector<std::shared_ptr<Connection>> ready;
+  {
+    const std::lock_guard lock(mutex_);
+    posted_ = false;
+    ready.swap(ready_);
+  }
+  for (const auto& connection : ready) connection->Send();
+}
+
+void Outbox::Close() {
+  std::vector<std::shared_ptr<Connection>> ready;
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  ready.swap(ready_);
+}
 
 Reply::Reply(std::shared_ptr<Connection> connection, Form form)
     : connection_(std::move(connection)), form_(std::move(form)) {}
@@ -315,26 +351,39 @@ void Connection::Write(std::string bytes, bool last, bool close) {
     close_ |= close;
     if (std::exchange(scheduled_, true)) return;
   }
-  asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Flush(); });
+  shared_.outbox.Add(shared_from_this());
 }
 
-/// Sends what there is, unless that is being done already.
-void Connection::Flush() {
-  bool done = false;
+void Connection::Send() {
+  bool done = false, rest = false, gone = false;
   {
     const std::lock_guard lock(mutex_);
     scheduled_ = false;
-    if (writing_ || closed_) return;
-    if (sent_ == sending_.size()) {
+    if (waiting_ || closed_) return;
+    sending_.swap(pending_);
+    if (!sending_.empty()) {
+      const ssize_t count = send(stream_.socket().native_handle(), sending_.data(), sending_.size(),
+                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+      gone = count < 0 && errno != EAGAIN && errno != EINTR;
+      sent_ = static_cast<size_t>(std::max<ssize_t>(0, count));
+      shared_.bytes_out += static_cast<int64_t>(sent_);
+      rest = waiting_ = sent_ < sending_.size();
+    }
+    if (!waiting_) {
       sending_.clear();
       sent_ = 0;
-      sending_.swap(pending_);
+      done = std::exchange(last_, false);
     }
-    writing_ = !sending_.empty();
-    done = !writing_ && last_;
   }
-  if (done) return FinishReply();
-  if (!writing_) return;
+  if (!done && !rest) return;
+  asio::post(stream_.get_executor(), [self = shared_from_this(), done, gone] {
+    if (done) return self->FinishReply();
+    if (gone) return self->SetGone();
+    self->SendRest();
+  });
+}
+
+void Connection::SendRest() {
   stream_.expires_after(shared_.options.write_timeout);
   const size_t size = std::min(kSlice, sending_.size() - sent_);
   asio::async_write(
@@ -344,13 +393,21 @@ void Connection::Flush() {
 
 void Connection::OnWritten(Error error, size_t bytes) {
   shared_.bytes_out += static_cast<int64_t>(bytes);
+  if (error) return SetGone();
+  bool done = false;
   {
     const std::lock_guard lock(mutex_);
-    writing_ = false;
     sent_ += bytes;
+    if (sent_ == sending_.size()) {
+      sending_.clear();
+      sent_ = 0;
+      sending_.swap(pending_);
+    }
+    waiting_ = !sending_.empty();
+    done = !waiting_ && std::exchange(last_, false);
   }
-  if (error) return SetGone();
-  Flush();
+  if (done) return FinishReply();
+  if (waiting_) SendRest();
 }
 
 size_t Connection::pending_bytes() const {
@@ -368,7 +425,7 @@ void Connection::FinishReply() {
   {
     const std::lock_guard lock(mutex_);
     close = close_;
-    last_ = close_ = false;
+    close_ = false;
     closed_ = close;
   }
   request_ = {};

@@ -2,9 +2,11 @@
 //
 //   ReadHeader -> ReadBody -> Handle (the Router) ... Write, Write, ... last -> ReadHeader or Close
 //
-// All of it runs on the connection's strand, but for what a Reply calls: Write() puts bytes where the strand
-// takes all that have come up to then. While a reply is awaited the socket is watched, so that a client that
-// goes is noticed.
+// All of it runs on the connection's strand, but for what a Reply calls: Write() keeps bytes and puts the
+// connection into the outbox. There a thread takes one connection after the other and sends what each has, as
+// far as its client takes it at once, which is nearly always all; the strand only sends what is left. So a
+// piece of an answer costs one system call, and those that come together one hand-over. While a reply is
+// awaited the socket is watched, so that a client that goes is noticed.
 #pragma once
 
 #include <array>
@@ -29,9 +31,30 @@ using tcp = asio::ip::tcp;
 
 class Connection;
 
+/// Connections that have something to send; for any thread.
+class Outbox {
+ public:
+  explicit Outbox(asio::io_context& io) : io_(io) {}
+  void Add(std::shared_ptr<Connection> connection);
+  /// Forgets them, and takes no more.
+  void Close();
+
+ private:
+  void Post();
+  void Send();
+
+  asio::io_context& io_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Connection>> ready_;
+  bool posted_ = false, closed_ = false;
+};
+
 /// What all connections of a server share.
 struct Shared {
+  explicit Shared(asio::io_context& io) : outbox(io) {}
+
   Server::Options options;
+  Outbox outbox;
   std::optional<Router> router;
   std::optional<asio::thread_pool> handlers;
   std::optional<AccessLog> access_log;
@@ -91,6 +114,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// Bytes for the client, from any thread. After the `last` ones of a reply the next request is read, or, to
   /// `close`, none.
   void Write(std::string bytes, bool last, bool close);
+  /// Sends what the client takes at once, from any thread.
+  void Send();
   /// From any thread.
   void Abort();
   void CloseIfIdle();
@@ -111,7 +136,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void RefuseUnreadable(Error error);
 
   void Watch();
-  void Flush();
+  /// Sends what the client did not take at once, piece by piece.
+  void SendRest();
   void OnWritten(Error error, size_t bytes);
   void FinishReply();
   void Linger();
@@ -131,7 +157,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   mutable std::mutex mutex_;
   std::string pending_, sending_;  // bytes that have come; those of them that are being sent
   size_t sent_ = 0;                // of `sending_`
-  bool scheduled_ = false, writing_ = false, last_ = false, close_ = false, closed_ = false;
+  bool scheduled_ = false;         // it is in the outbox
+  bool waiting_ = false;           // SendRest() has what is to be sent
+  bool last_ = false, close_ = false;
+  bool closed_ = false;  // set before the socket is closed: its number may then be another's
 };
 
 }  // namespace linnet::server

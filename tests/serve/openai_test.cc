@@ -139,6 +139,36 @@ TEST_F(OpenAiTest, AChatIsAnsweredAndStreamedAlike) {
   EXPECT_EQ(chunks.back()["usage"]["completion_tokens"], 24);
 }
 
+/// Pieces of text are written without the JSON library, and must be what it would write.
+TEST_F(OpenAiTest, PiecesAreAsTheJsonLibraryWritesThem) {
+  const std::string text = "\"a\\b\" \b\f\n\r\t\x01\x1f\x7f</> \xE4\xB8\x80\xF0\x9F\x90\xA6.";
+  std::string grammar = "root ::= ";
+  for (const unsigned char c : text.substr(0, text.find('\xE4'))) grammar += fmt::format(R"("\x{:02x}" )", c);
+  grammar += R"("\u4e00\U0001f426.")";
+  served_.chat = &FindChatTemplate("plain");
+  for (const char* path : {"/v1/completions", "/v1/chat/completions"}) {
+    for (const bool usage : {false, true}) {
+      Json body = Chat({{"prompt", "x"}, {"grammar", grammar}, {"stream", true}, {"max_tokens", 100}});
+      if (usage) body["stream_options"] = {{"include_usage", true}};
+      if (path == std::string("/v1/completions")) body.erase("messages");
+      std::string seen;
+      const auto reply = Ask("POST", path, body.dump());
+      ASSERT_EQ(reply->status, 200) << reply->body;
+      for (const std::string& piece : reply->pieces) {
+        if (piece == "data: [DONE]\n\n") continue;
+        const Json chunk = Json::parse(piece.substr(6));
+        EXPECT_EQ(piece, "data: " + chunk.dump() + "\n\n");
+        if (chunk["choices"].empty()) continue;
+        const Json& choice = chunk["choices"][0];
+        EXPECT_EQ(chunk.contains("usage"), usage);
+        seen += choice.contains("delta") ? choice["delta"].value("content", "") : choice.value("text", "");
+      }
+      if (seen.starts_with(' ')) seen.erase(0, 1);  // that may stand before an answer
+      EXPECT_EQ(seen, text);
+    }
+  }
+}
+
 TEST_F(OpenAiTest, TheTextIsThatOfGenerate) {
   GenerateOptions options;
   options.max_tokens = 24;
