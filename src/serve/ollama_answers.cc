@@ -258,9 +258,9 @@ void AnswerOllamaGenerate(const Served& served, const HttpRequest& request,
     return std::make_shared<OllamaReply>(served, model, false, false, std::nullopt, reply)
         ->SendLoaded(OnlyLoads(fields));
   const bool raw = fields.Bool("raw").value_or(false);
-  for (const char* field : {"context", "system"}) {
+  for (const char* field : {"context", "system", "tools", "think"}) {
     const Json* value = fields.Find(field);
-    if (raw && value != nullptr && !value->empty() && *value != "")
+    if (raw && value != nullptr && !value->empty() && *value != "" && *value != false)
       fields.Refuse(field, "has no place in a raw prompt");
   }
   if (raw) return StartRaw(served, fields, prompt, request, body, model, reply);

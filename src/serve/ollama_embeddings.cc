@@ -55,6 +55,9 @@ void AnswerOllamaEmbed(const Served& served, const HttpRequest& request,
   const Fields fields(body);
   const std::string model = CheckOllamaModel(fields, served);
   fields.RefuseAll({"dimensions"});
+  fields.Bool("truncate");  // a text that is too long is refused either way
+  // Of what a text is written with only these would change its vector.
+  if (const Json* options = fields.Find("options")) Fields(*options, "options.").RefuseAll({"lora", "state"});
   const bool old = request.path.ends_with("/embeddings");
   const char* field = old ? "prompt" : "input";
   std::vector<std::vector<int>> texts;

@@ -75,6 +75,9 @@ Json OllamaInOpenAiWords(const Json& request, Json messages, const Served& serve
     if (message.is_object() && !message.value("images", Json::array()).empty())
       throw HttpError(400, "this model does not see images", "images");
   }
+  const Json* keep = fields.Find("keep_alive");
+  if (keep != nullptr && !keep->is_number() && !keep->is_string())
+    fields.Refuse("keep_alive", "must be a number of seconds or a duration such as 5m");
   Json chat = {{"messages", std::move(messages)}};
   for (const char* same : {"tools", "tool_choice", "format", "grammar", "logprobs", "top_logprobs"})
     if (const Json* value = fields.Find(same)) chat[same] = *value;

@@ -61,7 +61,7 @@ void AnswerEmbeddings(const Served& served, const HttpRequest& request,
   const Json body = ParseBody(request.body);
   const Fields fields(body);
   CheckModel(fields, served);
-  fields.RefuseAll({"dimensions"});
+  fields.RefuseAll({"dimensions", "lora", "state"});
   const std::string format = fields.String("encoding_format").value_or("float");
   if (format != "float" && format != "base64") fields.Refuse("encoding_format", "must be float or base64");
   std::vector<Job> jobs;

@@ -1,6 +1,9 @@
 #include "serve/responses_request.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "serve/constraints.h"
 #include "serve/openai_json.h"
@@ -10,8 +13,26 @@ namespace {
 
 constexpr int kMostTopLogprobs = 20;
 
+/// Refuses a field unless it says one of the words.
+void RefuseOther(const Fields& fields, const char* name, std::initializer_list<std::string_view> words) {
+  const auto said = fields.String(name);
+  if (!said || std::ranges::find(words, *said) != words.end()) return;
+  std::string list;
+  for (const std::string_view word : words) list += (list.empty() ? "" : " or ") + std::string(word);
+  fields.Refuse(name, fmt::format("can only be {} on this server", list));
+}
+
 void RefuseUnsupported(const Fields& fields) {
-  fields.RefuseAll({"conversation", "prompt", "max_tool_calls", "context_management"});
+  fields.RefuseAll(
+      {"conversation", "prompt", "max_tool_calls", "context_management", "prompt_cache_retention"});
+  // So chat/completions says what this API has other words for.
+  fields.RefuseAll({"n", "logprobs", "response_format", "reasoning_effort"});
+  RefuseOther(fields, "service_tier", {"auto", "default"});
+  if (const Json* options = fields.Find("stream_options")) {
+    const Fields said(*options, "stream_options.");
+    if (said.Bool("include_obfuscation").value_or(false))
+      said.Refuse("include_obfuscation", "is not supported by this server");
+  }
   if (fields.Bool("background").value_or(false))
     fields.Refuse("background", "is not supported by this server");
   if (const Json* tools = fields.Find("tools"); tools != nullptr && !tools->empty())
@@ -19,9 +40,7 @@ void RefuseUnsupported(const Fields& fields) {
   const Json* choice = fields.Find("tool_choice");
   if (choice != nullptr && *choice != "auto" && *choice != "none")
     fields.Refuse("tool_choice", "can only be auto or none, as there are no tools");
-  const std::string truncation = fields.String("truncation").value_or("disabled");
-  if (truncation != "disabled" && truncation != "auto")
-    fields.Refuse("truncation", "must be disabled or auto");
+  RefuseOther(fields, "truncation", {"disabled", "auto"});  // which is the same where nothing is too long
 }
 
 /// The messages of `input`, after the instructions.
@@ -85,6 +104,7 @@ void ReadLogprobs(const Fields& fields, Job& job) {
     else if (included != "reasoning.encrypted_content")  // there is none to give
       fields.Refuse("include", fmt::format("has '{}', which this server does not give", included));
   }
+  if (top && !wanted) fields.Refuse("top_logprobs", "needs include to have message.output_text.logprobs");
   if (wanted) job.top_logprobs = static_cast<int>(top.value_or(0));
 }
 
@@ -122,9 +142,12 @@ Json Echo(const Fields& fields, const Job& job, const Json& format, const Respon
                {"tool_choice", "auto"},
                {"tools", Json::array()},
                {"top_p", job.sampler.top_p},
-               {"truncation", "disabled"},
-               {"user", OrNull(fields.Find("user"))},
+               {"truncation", fields.String("truncation").value_or("disabled")},
+               {"top_logprobs", std::max(0, job.top_logprobs)},
+               {"service_tier", "default"},
                {"metadata", Json::object()}};
+  for (const char* name : {"user", "safety_identifier", "prompt_cache_key"})
+    echo[name] = OrNull(fields.Find(name));
   if (const Json* metadata = fields.Find("metadata")) echo["metadata"] = *metadata;
   return echo;
 }
@@ -145,15 +168,21 @@ ResponseRequest ReadResponseRequest(const Json& body, const Served& served, Conv
   job.max_tokens = fields.Integer("max_output_tokens", 1, served.max_tokens).value_or(job.max_tokens);
   ReadLogprobs(fields, job);
   Json thinking = Json::object();
-  if (const Json* reasoning = fields.Find("reasoning"))
-    thinking["reasoning_effort"] = OrNull(Fields(*reasoning, "reasoning.").Find("effort"));
+  if (const Json* reasoning = fields.Find("reasoning")) {
+    const Fields said(*reasoning, "reasoning.");
+    thinking["reasoning_effort"] = OrNull(said.Find("effort"));
+    RefuseOther(said, "summary", {"auto"});  // there is none; the thought itself comes
+    said.RefuseAll({"generate_summary"});
+  }
   request.chat.think = &ReadThink(Fields(thinking), served);
   request.chat.stream = fields.Bool("stream").value_or(false);
   request.store = fields.Bool("store").value_or(true);
 
   Json format = {{"type", "text"}};
   if (const Json* text = fields.Find("text")) {
-    if (const Json* wanted = Fields(*text, "text.").Find("format")) format = *wanted;
+    const Fields said(*text, "text.");
+    if (const Json* wanted = said.Find("format")) format = *wanted;
+    RefuseOther(said, "verbosity", {"medium"});
   }
   job.constraint = ReadFormat(fields, format, *served.tokenizer);
 
