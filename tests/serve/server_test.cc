@@ -202,6 +202,27 @@ TEST_F(ServerTest, AClientThatDoesNotReadIsLetGo) {
   EXPECT_EQ(gone_, 1);
 }
 
+/// What a socket does not take at once follows in its order, whatever else comes meanwhile.
+TEST_F(ServerTest, AClientThatReadsLateGetsAllOfAStream) {
+  Start({.max_unread_bytes = 64 << 20});
+  SocketClient client(server_->port());
+  client.Say("GET /keep HTTP/1.0\r\nHost: localhost\r\n\r\n");  // which has no chunks
+  ASSERT_TRUE(Within(5s, [&] { return arrived_ == 1; }));
+  kept_->Begin(200, "text/plain");
+  std::string expected, reply;
+  std::thread reader;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string piece = std::to_string(i) + std::string(10'000, 'x');
+    expected += piece;
+    kept_->Write(piece);
+    if (i == 1500) reader = std::thread([&] { reply = client.ReadAll(); });
+  }
+  kept_->End();
+  reader.join();
+  EXPECT_TRUE(Body(reply) == expected) << Body(reply).size() << " of " << expected.size() << " bytes";
+  EXPECT_EQ(gone_, 0);
+}
+
 TEST_F(ServerTest, DrainsBeforeItStops) {
   SocketClient running(server_->port()), idle(server_->port());
   running.Say("GET /keep HTTP/1.1\r\nHost: localhost\r\n\r\n");
