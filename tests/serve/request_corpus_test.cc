@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "fuzz/request_entries.h"
+#include "fuzz/tool_calls_entries.h"
 
 namespace linnet {
 namespace {
@@ -17,6 +18,17 @@ TEST(RequestCorpusTest, NothingFails) {
     ++count;
   }
   EXPECT_GE(count, 6);
+}
+
+TEST(ToolCallsCorpusTest, NothingFails) {
+  int count = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(LINNET_SOURCE_DIR "/tests/fuzz/corpus/tool_calls")) {
+    SCOPED_TRACE(entry.path());
+    FuzzToolCalls(ReadFile(entry.path()));
+    ++count;
+  }
+  EXPECT_GE(count, 17);
 }
 
 }  // namespace
