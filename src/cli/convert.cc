@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "cli/dtype_option.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "cli/written_vocabulary.h"
@@ -27,17 +28,6 @@ struct ConvertOptions {
   int threads = 0;
   bool force = false, json = false;
 };
-
-constexpr DType kTargetTypes[] = {DType::kF32,  DType::kBf16, DType::kF16,  DType::kQ8_0,
-                                  DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                                  DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-
-std::optional<DType> TypeAskedFor(const std::string& name) {
-  for (DType type : kTargetTypes) {
-    if (Traits(type).name == name) return type;
-  }
-  return std::nullopt;  // "stored"; CLI11 has refused the rest
-}
 
 FileFormat FormatAskedFor(const ConvertOptions& options) {
   return FormatOfName(options.format.empty() ? fs::path(options.target) : fs::path("out." + options.format));
@@ -189,11 +179,7 @@ void AddConvert(CLI::App& app) {
   command->add_option("target", options->target, "The file to write: .safetensors, .gguf or .pth")
       ->required()
       ->type_name("OUT");
-  std::vector<std::string> types = {"stored"};
-  for (DType type : kTargetTypes) types.emplace_back(Traits(type).name);
-  command->add_option("--dtype", options->dtype, "The type of matrices; stored leaves them as they are")
-      ->check(CLI::IsMember(types))
-      ->capture_default_str();
+  AddDtypeOption(command, options->dtype, "The type of matrices; stored leaves them as they are");
   command->add_option("--format", options->format, "The format, if the name of OUT does not say it")
       ->check(CLI::IsMember({"safetensors", "gguf", "pth"}));
   command

@@ -2,10 +2,10 @@
 // as the state that its texts begin with. With --json one object: source, file, adapted (number of weights),
 // states (number of layers), file_bytes.
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "cli/dtype_option.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "cli/written_vocabulary.h"
@@ -24,17 +24,6 @@ struct MergeOptions {
   int threads = 0;
   bool force = false, json = false;
 };
-
-constexpr DType kTypes[] = {DType::kF32,  DType::kBf16, DType::kF16,  DType::kQ8_0,
-                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                            DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-
-std::optional<DType> TypeAskedFor(const std::string& name) {
-  for (DType type : kTypes) {
-    if (Traits(type).name == name) return type;
-  }
-  return std::nullopt;  // "stored"; CLI11 has refused the rest
-}
 
 FileFormat CheckedFormat(const MergeOptions& options) {
   Check(!options.loras.empty() || !options.state.empty(),
@@ -108,13 +97,8 @@ void AddMerge(CLI::App& app) {
   command->add_option("-o,--out", options->target, "The file to write: .safetensors, .gguf or .pth")
       ->required()
       ->type_name("OUT");
-  std::vector<std::string> types = {"stored"};
-  for (DType type : kTypes) types.emplace_back(Traits(type).name);
-  command
-      ->add_option("--dtype", options->dtype,
-                   "The type of matrices; stored leaves them as they are in BASE, quantised ones, too")
-      ->check(CLI::IsMember(types))
-      ->capture_default_str();
+  AddDtypeOption(command, options->dtype,
+                 "The type of matrices; stored leaves them as they are in BASE, quantised ones, too");
   command
       ->add_option("--tokenizer,--vocab", options->tokenizer,
                    "For a .gguf: bytes, world, or a vocabulary file; if not given, the one in or near BASE")
