@@ -12,10 +12,10 @@
 #include "train/ema.h"
 #include "train/identity.h"
 #include "train/plan.h"
-#include "train/recovery.h"
 #include "train/schedule.h"
 #include "train/step.h"
 #include "train/tensorboard.h"
+#include "train/trouble.h"
 #include "train/tuning.h"
 #include "train/vocabulary.h"
 
@@ -29,25 +29,12 @@ using Strings = std::map<std::string, std::string>;
 
 constexpr const char* kProcesses = "processes";  // in the metadata of the trainer's part
 
-/// What a checkpoint's run knew of bad steps; nothing in those of earlier versions.
-void ReadRecovery(const Checkpoint& trainer, Recovery& recovery) {
-  const auto found = trainer.metadata().find("recovery");
-  if (found != trainer.metadata().end()) recovery.Restore(found->second, trainer.path().string());
-}
-
 OptimizerOptions OptimizerOptionsOf(const TrainOptions& o, const TrainableModel& weights) {
   const double eps = o.eps < 0 ? DefaultsOf(weights.model.architecture->name).eps : o.eps;
   const Layerwise layerwise = ParseLayerwise(o.layerwise);
   CheckLayerwise(layerwise, weights.parameters());
   return {o.betas[0], o.betas[1], eps, o.wd, layerwise};
 }
-
-/// A run that had to stop, as its successor needs to know it.
-struct Return {
-  Recovery recovery;
-  Counters counters;
-  std::string why;
-};
 
 std::vector<Trained> TrainedHere(TrainableModel& weights, Communicator& others,
                                  std::optional<DataParallel>& parallel) {
@@ -90,10 +77,10 @@ class Run {
   Run(TrainOptions options, RunFolder& folder, const CheckpointFiles* from, TrainObserver& observer,
       Communicator& others, const Data& data);
   /// Says that this run goes on for one that had to return to its checkpoint.
-  void ReturnedFrom(const Return& before);
+  void ReturnedFrom(const Trouble& before);
   /// Trains to the end, or until the run has to return to a checkpoint, which leaves the result empty.
   std::optional<TrainResult> Go();
-  Return WhyReturn() const { return {recovery_, counters_, why_}; }
+  Trouble WhyReturn() const { return {recovery_, counters_, why_}; }
 
  private:
   void PinPaths(bool data_are_files);
@@ -139,7 +126,7 @@ class Run {
   std::optional<TensorBoard> tensorboard_;
   std::string data_identity_;
   Counters counters_;
-  std::optional<Return> returned_;
+  std::optional<Trouble> returned_;
   std::string why_;  // the last bad step was bad
   int64_t first_step_ = 0, last_save_step_ = 0;
   std::string processes_before_;  // of a resumed run: that saved the checkpoint
@@ -435,7 +422,7 @@ void Run::SaveTogether(CheckpointParts& parts) {
   parallel_->EndServing();
 }
 
-void Run::ReturnedFrom(const Return& before) {
+void Run::ReturnedFrom(const Trouble& before) {
   recovery_.ReturnFrom(before.recovery);
   counters_.data = before.counters.data;  // other documents than those that it met
   if (options_.minutes != 0) counters_.seconds = seconds_before_ = before.counters.seconds;
@@ -489,56 +476,10 @@ std::optional<TrainResult> Run::Go() {
   return TrainResult{interrupted, counters_.step, val_loss_, folder_.model(), log_path_};
 }
 
-/// Those whose run was not in trouble, oldest first.
-std::vector<CheckpointFiles> GoodCheckpoints(const RunFolder& folder) {
-  std::vector<CheckpointFiles> good;
-  for (const CheckpointFiles& files : folder.Checkpoints()) {
-    Recovery then(0);
-    ReadRecovery(*Checkpoint::Open(files.trainer), then);
-    if (then.good()) good.push_back(files);
-  }
-  return good;
-}
-
-std::string WhatHappened(const Return& trouble) {
-  return fmt::format("{} steps in a row were skipped, the last of them {}, as {}", Recovery::kMostBad,
-                     trouble.counters.step - 1, trouble.why);
-}
-
-/// The checkpoint to which a run goes back: the newest good one, after trouble soon after that the one
-/// before.
-CheckpointFiles CheckpointToReturnTo(const RunFolder& folder, const Return& trouble) {
-  const int again = trouble.recovery.returns_in_a_row();
-  const std::string what = WhatHappened(trouble);
-  const std::vector<CheckpointFiles> good = GoodCheckpoints(folder);
-  Check(!good.empty(), "{}; no checkpoint was saved yet to return to; try a lower --lr", what);
-  Check(
-      again < Recovery::kMostReturns,
-      "{}; the run has returned to a checkpoint {} times and came to the same end with other data; the last "
-      "good checkpoint is {}; try a lower --lr, or --spike 0 if its losses are sound",
-      what, again, good.back().weights.string());
-  return good[good.size() > 1 && again > 0 ? good.size() - 2 : good.size() - 1];
-}
-
-/// Several processes have come to the same end.
-[[noreturn]] void EndTogether(const TrainOptions& options, const RunFolder& folder, const Return& trouble) {
-  const std::vector<CheckpointFiles> good = GoodCheckpoints(folder);
-  if (good.empty()) {
-    throw CommonError(WhatHappened(trouble) +
-                      "; no checkpoint was saved yet to go on from; try a lower --lr");
-  }
-  throw CommonError(fmt::format(
-      "{}; the last good checkpoint is {}; several processes do not return to one by themselves, a single "
-      "one "
-      "does: let `linnet train --resume --out {}` go on beyond step {}, stop it and start several again; or "
-      "resume with --spike 0 if the losses are sound",
-      WhatHappened(trouble), good.back().weights.string(), options.out, trouble.counters.step - 1));
-}
-
 /// Trains from a checkpoint, or from the start where `from` is null, returning to earlier ones as need be.
 TrainResult RunToTheEnd(const TrainOptions& options, RunFolder& folder, const CheckpointFiles* from,
                         TrainObserver& observer, Communicator& others, const Data& data) {
-  std::optional<Return> trouble;
+  std::optional<Trouble> trouble;
   CheckpointFiles back;
   while (true) {
     std::optional<Run> run;  // one at a time, as each holds all the memory
@@ -546,7 +487,7 @@ TrainResult RunToTheEnd(const TrainOptions& options, RunFolder& folder, const Ch
     if (trouble) run->ReturnedFrom(*trouble);
     if (const auto result = run->Go()) return *result;
     trouble = run->WhyReturn();
-    if (others.size() > 1) EndTogether(options, folder, *trouble);
+    if (others.size() > 1) EndTogether(options.out, folder, *trouble);
     back = CheckpointToReturnTo(folder, *trouble);
     folder.ReturnTo(back);
     observer.Message(
