@@ -7,18 +7,20 @@
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "ops/adapter_dropout.h"
 #include "ops/internal.h"
 
 namespace linnet::ops {
 namespace {
 
 thread_local DropoutMask in_scope;
+thread_local const AdapterDropoutScope* of_adapters = nullptr;
 
-/// The key of a site's random numbers, one stream of which belongs to each row. Those that choose a step's
-/// data have the seed itself for a key.
-uint64_t KeyOf(const DropoutMask& mask, int site) {
+/// The key of a site's (or an adapter's) random numbers, one stream of which belongs to each row. Those that
+/// choose a step's data have the seed itself for a key.
+uint64_t KeyOf(const DropoutMask& mask, int site, const char* kind) {
   const uint64_t parts[] = {mask.seed, mask.step, static_cast<uint64_t>(site)};
-  return Hash({reinterpret_cast<const char*>(parts), sizeof parts}, Hash("dropout"));
+  return Hash({reinterpret_cast<const char*>(parts), sizeof parts}, Hash(kind));
 }
 
 /// What becomes of an element x: `dropped`, or `scale` x.
@@ -26,9 +28,8 @@ struct Fates {
   float dropped, scale;
 };
 
-void Apply(const DropoutMask& mask, int site, Fates fates, const Tensor& x, const Tensor& y) {
+void Apply(const DropoutMask& mask, uint64_t key, Fates fates, const Tensor& x, const Tensor& y) {
   const int64_t width = x.dim(-1), rows = x.size() / width;
-  const uint64_t key = KeyOf(mask, site);
   const auto least = static_cast<uint32_t>(std::ldexp(double{mask.probability}, 32));
   ParallelFor(rows, std::max<int64_t>(1, 4096 / width), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
@@ -41,17 +42,26 @@ void Apply(const DropoutMask& mask, int site, Fates fates, const Tensor& x, cons
   });
 }
 
+void CheckRows(const DropoutMask& mask, int64_t rows) {
+  Check(!mask.rows || static_cast<int64_t>(mask.rows->size()) == rows,
+        "[dropout] the mask in scope is for another batch");
+}
+
+void CheckProbability(float p) {
+  Check(p >= 0 && p < 1, "[dropout] a probability lies in [0, 1), {} does not", p);
+}
+
 /// x with the mask, where `of_gradients` is what becomes of the gradients.
 Tensor Masked(const Tensor& x, int site, const DropoutMask& mask, Fates fates, Fates of_gradients) {
-  Check(!mask.rows || static_cast<int64_t>(mask.rows->size()) == x.dim(0),
-        "[dropout] the mask in scope is for another batch");
+  CheckRows(mask, x.dim(0));
+  const uint64_t key = KeyOf(mask, site, "dropout");
   const Tensor y = Tensor::Empty(x.shape());
-  Apply(mask, site, fates, x, y);
+  Apply(mask, key, fates, x, y);
   if (Tape* tape = Tape::For(x)) {
-    tape->Record([mask, site, of_gradients, gx = x.gradient(), gy = y.Track()] {
+    tape->Record([mask, key, of_gradients, gx = x.gradient(), gy = y.Track()] {
       if (!gy->value) return;
       const Tensor dx = Tensor::Empty(gy->value.shape());
-      Apply(mask, site, of_gradients, gy->value, dx);
+      Apply(mask, key, of_gradients, gy->value, dx);
       Accumulate(gx, dx);
     });
   }
@@ -61,8 +71,7 @@ Tensor Masked(const Tensor& x, int site, const DropoutMask& mask, Fates fates, F
 }  // namespace
 
 DropoutScope::DropoutScope(const DropoutMask& mask) : outer_(in_scope) {
-  Check(mask.probability >= 0 && mask.probability < 1, "[dropout] a probability lies in [0, 1), {} does not",
-        mask.probability);
+  CheckProbability(mask.probability);
   in_scope = mask;
 }
 DropoutScope::~DropoutScope() { in_scope = outer_; }
@@ -82,6 +91,31 @@ Tensor Zoneout(const Tensor& f, int site) {
   const DropoutMask mask = in_scope;
   if (mask.probability == 0) return f;
   return Masked(f, site, mask, {1, 1}, {0, 1});
+}
+
+AdapterDropoutScope::AdapterDropoutScope(float probability, std::span<const Tensor> factors)
+    : probability_(probability), outer_(of_adapters) {
+  CheckProbability(probability);
+  for (const Tensor& a : factors) numbers_.emplace(a.raw(), static_cast<int>(numbers_.size()));
+  of_adapters = this;
+}
+AdapterDropoutScope::~AdapterDropoutScope() { of_adapters = outer_; }
+
+AdapterDropout::AdapterDropout(const Tensor& a, int64_t rows) {
+  if (of_adapters == nullptr || of_adapters->probability_ == 0) return;
+  const auto number = of_adapters->numbers_.find(a.raw());
+  if (number == of_adapters->numbers_.end()) return;
+  mask_ = in_scope;
+  mask_.probability = of_adapters->probability_;
+  number_ = number->second;
+  CheckRows(mask_, rows);
+}
+
+Tensor AdapterDropout::operator()(const Tensor& x) const {
+  if (!any()) return x;
+  const Tensor y = Tensor::Empty(x.shape());
+  Apply(mask_, KeyOf(mask_, number_, "dropout of adapters"), {0, 1 / (1 - mask_.probability)}, x, y);
+  return y;
 }
 
 }  // namespace linnet::ops

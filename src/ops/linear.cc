@@ -1,4 +1,5 @@
 // Products with weight matrices, and what adapters add to them.
+#include "ops/adapter_dropout.h"
 #include "ops/adapters.h"
 #include "ops/internal.h"
 #include "ops/ops.h"
@@ -18,9 +19,10 @@ void CheckLinear(const Tensor& x, const Tensor& weight, const Tensor& bias, Dim 
         bias ? bias.size() : 0, out);
 }
 
-/// What an adapter adds to a product: low B^T, with low = scale x A^T [N, rank].
+/// What an adapter adds to a product: low B^T, with low = scale drop(x) A^T [N, rank].
 struct Addition {
   Adapter adapter;
+  AdapterDropout drop;
   Tensor low;
 };
 
@@ -30,7 +32,8 @@ std::vector<Addition> AdditionsTo(const Product& p) {
   if (adapters == nullptr) return additions;
   for (const Adapter& adapter : adapters->Of(p.weight)) {
     Check(p.layout == WeightLayout::kOutIn, "[linear] only weights [out, in] can have adapters");
-    additions.push_back({adapter, Tensor::Empty({p.x.dim(0), adapter.a.dim(0)})});
+    const Dim rows = p.x.dim(0);
+    additions.push_back({adapter, AdapterDropout(adapter.a, rows), Tensor::Empty({rows, adapter.a.dim(0)})});
   }
   return additions;
 }
@@ -56,8 +59,12 @@ void AdditionBackward(Backend& backend, const Addition& addition, const Tensor& 
   const Tensor dlow = Tensor::Empty(addition.low.shape());
   backend.MatMul(dz, false, b, false, dlow, false);
   backend.Scale(scale, dlow);
-  if (ga) AccumulateProduct(backend, ga, a.shape(), dlow, true, x, false);
-  if (gx) AccumulateProduct(backend, gx, x.shape(), dlow, false, a, false);
+  if (ga) AccumulateProduct(backend, ga, a.shape(), dlow, true, addition.drop(x), false);
+  if (!gx) return;
+  if (!addition.drop.any()) return AccumulateProduct(backend, gx, x.shape(), dlow, false, a, false);
+  const Tensor dx = Tensor::Empty(x.shape());
+  backend.MatMul(dlow, false, a, false, dx, false);
+  Accumulate(gx, addition.drop(dx));
 }
 
 /// What Backward does for y = act(x W + additions + bias), where `rounded` is x as W multiplied it.
@@ -115,7 +122,7 @@ void Add(Backend& backend, const std::vector<std::vector<Addition>>& additions,
   std::vector<Projection> ups;
   std::vector<Tensor> sums;
   for (size_t i = 0; i < additions.size(); ++i) {
-    for (const auto& [adapter, low] : additions[i]) {
+    for (const auto& [adapter, drop, low] : additions[i]) {
       backend.Scale(adapter.scale, low);
       ups.push_back({low, adapter.b, true, Tensor::Empty(ys[i].y.shape())});
       sums.push_back(ys[i].y);
@@ -141,7 +148,8 @@ std::vector<Tensor> Linears(const std::vector<Product>& products) {
   std::vector<std::vector<Addition>> additions;
   for (const Product& p : products) {
     additions.push_back(AdditionsTo(p));
-    for (const auto& [adapter, low] : additions.back()) projections.push_back({p.x, adapter.a, true, low});
+    for (const auto& [adapter, drop, low] : additions.back())
+      projections.push_back({drop(p.x), adapter.a, true, low});
   }
   Backend& backend = BackendOf(products[0].x);
   Multiply(backend, projections);

@@ -61,6 +61,7 @@ struct TrainOptions {
   int64_t lora = 0;                               // rank; 0: none
   double lora_alpha = 0;                          // 0: the rank
   std::string lora_targets;                       // patterns; empty: all that can have an adapter
+  double lora_dropout = 0;                        // 0: none
   bool pissa = false;
 
   /// Flags that the user gave. A resumed run takes all others from its checkpoint.
@@ -157,6 +158,10 @@ void VisitTuningSettings(const Visit& visit) {
   visit(Setting{"--lora-targets",
                 "Weights that it adapts, as patterns: 'att.*,ffn.key' [all matrices of blocks]", kSame},
         &O::lora_targets);
+  visit(Setting{"--lora-dropout",
+                "Part of what its A is multiplied with that is dropped in training, at random; 0 for none",
+                kSame, 0, 0.9},
+        &O::lora_dropout);
   visit(Setting{"--pissa", "Begin the LoRA as the principal part of each weight", kSame}, &O::pissa);
   visit(Setting{"--train", "Train only the parameters that these patterns match: 'ln*,att.w*' [all]", kSame},
         &O::train_only);

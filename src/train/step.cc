@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "ops/adapter_dropout.h"
 #include "ops/ops.h"
 #include "ops/spikes.h"
 #include "train/data_parallel.h"
@@ -24,6 +25,13 @@ Samples MyShare(const Samples& whole, const Communicator& others) {
 }
 
 /// Forward and backward pass over one of the batches, whose gradients count `weight` times. Returns the loss
+/// What is trained, among which are the factors of adapters.
+std::vector<Tensor> TrainedFactors(const Optimizer& optimizer) {
+  std::vector<Tensor> tensors;
+  for (const Trained& trained : optimizer.tensors()) tensors.push_back(trained.parameter.tensor);
+  return tensors;
+}
+
 /// or, of several processes, this one's part of it.
 double Pass(const LoadedModel& model, const Samples& batch, const State& state, const StepOptions& options,
             ops::DropoutMask mask, double weight, const DataParallel* parallel) {
@@ -70,6 +78,7 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   for (size_t i = 0; i < batches.size(); ++i) {
     const bool last = parallel != nullptr && i + 1 == batches.size();
     std::optional<AfterEachStep> sending;
+  const ops::AdapterDropoutScope of_adapters(options.adapter_dropout, TrainedFactors(optimizer));
     if (last) parallel->Begin();
     // Each of several chunks adds to all gradients: these are final only after the last one, in Finish.
     if (last && options.chunking.tokens == 0) sending.emplace([=] { parallel->SendFinal(); });

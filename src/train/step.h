@@ -30,6 +30,7 @@ struct StepOptions {
   Chunking chunking = {};
   StepLimits limits = {};
   ops::DropoutMask dropout = {};  // whose rows are counted from the first batch on
+  float adapter_dropout = 0;      // with the same seed, step and rows (ops/adapter_dropout.h)
 };
 
 struct StepOutcome {

@@ -269,7 +269,8 @@ StepRecord Run::Step() {
                  .l2_wrap = options_.l2_wrap,
                  .chunking = {options_.chunk, options_.backprop == "truncated"},
                  .limits = limits,
-                 .dropout = {static_cast<float>(options_.dropout), seed, static_cast<uint64_t>(drawn_as)}},
+                 .dropout = {static_cast<float>(options_.dropout), seed, static_cast<uint64_t>(drawn_as)},
+                 .adapter_dropout = static_cast<float>(options_.lora_dropout)},
                 parallel_ ? &*parallel_ : nullptr);
   recovery_.Count(record.step, outcome.loss, outcome.gradient_norm, outcome.skipped);
   if (outcome.skipped) {

@@ -203,8 +203,12 @@ void CheckTuningOptions(const TrainOptions& o) {
       !beside || !chosen,
       "--train and --freeze choose among the model's own parameters, all of which {} freezes; leave them out",
       o.lora > 0 ? "--lora" : "--tune state");
-  Check(o.lora > 0 || (o.lora_alpha == 0 && o.lora_targets.empty() && !o.pissa),
-        "--lora-alpha, --lora-targets and --pissa say how a LoRA is trained; give its rank with --lora");
+  Check(o.lora > 0 || (o.lora_alpha == 0 && o.lora_targets.empty() && !o.pissa && o.lora_dropout == 0),
+        "--lora-alpha, --lora-targets, --lora-dropout and --pissa say how a LoRA is trained; give its rank "
+        "with --lora");
+  Check(!o.pissa || o.lora_dropout == 0,
+        "--lora-dropout drops parts of what a LoRA adds, and --pissa begins it as the principal part of each "
+        "weight, which the model cannot be without; leave one of them out");
 }
 
 }  // namespace linnet

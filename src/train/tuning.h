@@ -7,6 +7,8 @@
 //                       x W^T + scale ((x A^T) B^T - (x A0^T) B0^T)
 //                   so W itself is never changed. The file holds [A; A0] and [B, -B0], a LoRA of twice the
 //                   rank for the original model.
+//                   --lora-dropout p drops some of the x before A in training (ops/adapter_dropout.h), but
+//                   not with --pissa, where A holds what the model itself needs.
 //   --tune state    the states that sequences begin with, blocks.N.att.time_state [H, value, key]
 //                   (nn/state_file.h)
 #pragma once

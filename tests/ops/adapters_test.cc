@@ -1,11 +1,12 @@
 // Products with adapted weights of every kind against loops on doubles: y = act(x W^T + sum scale (x A^T) B^T
 // + bias), and the gradients of x, A, B and bias. Blocks count as their decoded values rounded to bf16, and x
-// is rounded for the product with W alone.
+// is rounded for the product with W alone. In training x before A may have dropout.
 #include "ops/adapters.h"
 
 #include <gtest/gtest.h>
 
 #include "kernels/backend.h"
+#include "ops/adapter_dropout.h"
 #include "ops/op_case.h"
 
 namespace linnet {
@@ -110,6 +111,56 @@ TEST_P(AdaptedProduct, GradientsFlowThroughAFrozenWeight) {
   for (Values* d : {&da, &db}) AddTo(*d, *d, scale - 1);
   ExpectNear(ToValues(one_.b.grad()), db, 1e-6, "B");
   ExpectNear(ToValues(one_.a.grad()), da, 1e-6, "A");
+  ExpectNear(ToValues(x_.grad()), dx, 1e-6, "x");
+}
+
+TEST_P(AdaptedProduct, DropoutIsOfWhatAMultipliesAlone) {
+  Adapters adapters;
+  for (const Adapter& adapter : {one_, two_}) adapters.Add(w_, adapter);
+  const Tensor upstream = RandomTensor({kRows, kOut}, 8), ones = Tensor::Empty(x_.shape());
+  std::fill_n(ones.data(), ones.size(), 1.0f);
+  for (const Tensor& t : {x_, one_.a, one_.b}) t.Track();
+  // The scope must not be needed any more when gradients are computed.
+  Tape tape;
+  const AdaptersInForce scope(&adapters);
+  Values factors[2];
+  Tensor y;
+  {
+    const ops::DropoutScope dropout({.seed = 5, .step = 2, .first_row = 3});
+    const std::vector<Tensor> trained{one_.a, two_.a};
+    const ops::AdapterDropoutScope of_adapters(0.3f, trained);
+    for (int i = 0; i < 2; ++i) factors[i] = ToValues(ops::AdapterDropout(trained[i], kRows)(ones));
+    EXPECT_FALSE(ops::AdapterDropout(x_, kRows).any()) << "is none of them";
+    EXPECT_NE(factors[0], factors[1]) << "each adapter has a mask of its own";
+    y = ops::Linear(x_, w_);
+  }
+  y.gradient()->value = upstream;
+  tape.Backward();
+  Values expected = TimesTransposed(Seen(x_, type_), Seen(w_, type_), kRows, kOut, kIn), seen[2];
+  Values dx =
+      TimesTransposed(Seen(upstream, type_), Transposed(Seen(w_, type_), kOut, kIn), kRows, kIn, kOut);
+  for (int i = 0; i < 2; ++i) {
+    const auto& [a, b, scale] = i == 0 ? one_ : two_;
+    const Dim rank = a.dim(0);
+    seen[i] = ToValues(x_);
+    for (size_t j = 0; j < seen[i].size(); ++j) seen[i][j] *= factors[i][j];
+    const Values low = TimesTransposed(seen[i], ToValues(a), kRows, rank, kIn);
+    AddTo(expected, TimesTransposed(low, ToValues(b), kRows, kOut, rank), scale);
+    const Values dlow =
+        TimesTransposed(ToValues(upstream), Transposed(ToValues(b), kOut, rank), kRows, rank, kOut);
+    Values dseen = TimesTransposed(dlow, Transposed(ToValues(a), rank, kIn), kRows, kIn, rank);
+    for (size_t j = 0; j < dseen.size(); ++j) dseen[j] *= factors[i][j];
+    AddTo(dx, dseen, scale);
+    if (i > 0) continue;
+    Values da =
+        TimesTransposed(Transposed(dlow, kRows, rank), Transposed(seen[i], kRows, kIn), rank, kIn, kRows);
+    Values db = TimesTransposed(Transposed(ToValues(upstream), kRows, kOut), Transposed(low, kRows, rank),
+                                kOut, rank, kRows);
+    for (Values* d : {&da, &db}) AddTo(*d, *d, scale - 1);
+    ExpectNear(ToValues(a.grad()), da, 1e-6, "A");
+    ExpectNear(ToValues(b.grad()), db, 1e-6, "B");
+  }
+  ExpectNear(ToValues(y), expected, 1e-6, "y");
   ExpectNear(ToValues(x_.grad()), dx, 1e-6, "x");
 }
 

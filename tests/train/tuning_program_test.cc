@@ -144,7 +144,8 @@ TEST_F(TuneProgram, AStateLearnsAndBecomesAModelsOwn) {
 
 TEST_F(TuneProgram, ResumedIsNeverStopped) {
   for (const Words& kind :
-       {Words{"--lora", "3"}, Words{"--lora", "3", "--pissa"}, Words{"--tune", "state"}}) {
+       {Words{"--lora", "3"}, Words{"--lora", "3", "--pissa"}, Words{"--lora", "3", "--lora-dropout", "0.3"},
+        Words{"--tune", "state"}}) {
     Words more = kind;
     more.insert(more.end(), {"--save-every", "10", "--lr", "1e-2"});
     const std::string name = "resume-" + std::to_string(kind.size()) + kind[0];
@@ -216,3 +217,6 @@ TEST_F(TuneProgram, MistakesAreNamed) {
 
 }  // namespace
 }  // namespace linnet
+  EXPECT_TRUE(fails(Base(), {"--lora-dropout", "0.1"}, {"--lora-dropout", "--lora"}));
+  EXPECT_TRUE(
+      fails(Base(), {"--lora", "4", "--pissa", "--lora-dropout", "0.1"}, {"--lora-dropout", "--pissa"}));

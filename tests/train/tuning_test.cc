@@ -9,6 +9,7 @@
 #include "cli/program.h"
 #include "kernels/backend.h"
 #include "nn/conversion.h"
+#include "ops/adapter_dropout.h"
 #include "ops/ops.h"
 #include "train/step.h"
 
@@ -127,6 +128,45 @@ TEST_F(Tuning, GradientsOfAdaptersAreNumericOnes) {
 }
 
 TEST_F(Tuning, GradientsFlowThroughFrozenWeightsOfAnyType) {
+TEST_F(Tuning, GradientsWithDropoutAreNumericOnes) {
+  for (const char* arch : {"rwkv6", "rwkv7"}) {
+    SCOPED_TRACE(arch);
+    TrainOptions options = Options(arch);
+    options.lora = 3;
+    const TrainableModel weights = StartTuning(options, {});
+    Warm(weights, 0.05);
+    const double whole = Loss(weights);
+    const ops::DropoutScope scope({.seed = 1, .step = 4});
+    std::vector<Tensor> factors;
+    for (const Parameter& p : weights.parameters()) factors.push_back(p.tensor);
+    const ops::AdapterDropoutScope of_adapters(0.4f, factors);
+    EXPECT_GT(std::abs(Loss(weights) - whole), 1e-4) << "nothing is dropped";
+    ExpectNumericGradients(weights, 0.01, {1e-2f, 4e-3f, 1e-3f});
+  }
+}
+
+// The mask follows from the rows, however they are cut into passes.
+TEST_F(Tuning, StepsWithDropoutAreTheSameHoweverTheyAreComputed) {
+  TrainOptions options = Options("rwkv7");
+  options.lora = 3;
+  const TrainableModel weights = StartTuning(options, {});
+  Warm(weights, 0.05);
+  const auto step = [&](bool recompute, int64_t chunk, float dropout) {
+    std::vector<Samples> batch{SomeSamples()};
+    batch[0].batch.recompute = recompute;
+    Optimizer optimizer(weights, {});
+    return TrainStep(weights.model, optimizer, batch, NewState(weights), 0,
+                     {.chunking = {chunk}, .dropout = {.seed = 1, .step = 4}, .adapter_dropout = dropout});
+  };
+  const StepOutcome one = step(false, 0, 0.4f);
+  EXPECT_EQ(step(false, 0, 0.4f).gradient_norm, one.gradient_norm);
+  EXPECT_EQ(step(true, 0, 0.4f).loss, one.loss);
+  EXPECT_NEAR(step(true, 0, 0.4f).gradient_norm / one.gradient_norm, 1, 1e-6);
+  EXPECT_NEAR(step(false, 5, 0.4f).loss, one.loss, 1e-6);
+  EXPECT_NEAR(step(false, 5, 0.4f).gradient_norm / one.gradient_norm, 1, 1e-5);
+  EXPECT_NE(step(false, 0, 0).loss, one.loss);
+}
+
   // Activations are rounded to bf16 before a product with such weights, so the loss is a staircase that has
   // no numeric gradient. But it is that of the model with the same weights in float32, whose gradients are
   // the numeric ones, but for that rounding.
