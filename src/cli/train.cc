@@ -17,6 +17,7 @@
 #include "train/data.h"
 #include "train/speed.h"
 #include "train/trainer.h"
+#include "train/tuned_states.h"
 #include "train/weights.h"
 
 namespace linnet {
@@ -95,7 +96,8 @@ class TrainDisplay : public TrainObserver {
   void Message(const std::string& text) override { line_.Print(text); }
   bool StopRequested() override { return stop_signal != 0; }
 
-  std::string Sample(const LoadedModel& model, const TrainOptions& options, int64_t step) override {
+  std::string Sample(const TrainableModel& weights, const TrainOptions& options, int64_t step) override {
+    const LoadedModel& model = weights.model;
     const auto tokenizer =
         TokenizerOf({.model = options.out, .vocab = model.vocab(), .wanted = options.tokenizer, .named = {}});
     Utf8Stream text(Utf8Stream::Mode::kValid);
@@ -105,6 +107,11 @@ class TrainDisplay : public TrainObserver {
     generate.sampler.top_p = 0.9;
     generate.seed = static_cast<uint64_t>(options.seed + step);
     generate.on_text = [&](std::string_view piece) { sample += text.Push(piece); };
+    Snapshot beginning;
+    if (options.tune == "state") {
+      beginning = TunedBeginning(model, weights.parameters());
+      generate.resume = &beginning;
+    }
     Generate(model, *tokenizer, tokenizer->Encode(options.sample_prompt), generate);
     return sample + text.Finish();
   }

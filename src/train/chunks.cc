@@ -5,6 +5,7 @@
 
 #include "ops/ops.h"
 #include "train/step.h"
+#include "train/tuned_states.h"
 
 namespace linnet {
 namespace {
@@ -26,6 +27,7 @@ std::vector<State> StatesOfChunks(const LoadedModel& model, const std::vector<Ch
   TapePause pause;
   for (size_t i = 0; i + 1 < chunks.size(); ++i) {
     const ops::DropoutRows rows(chunks[i].rows);
+    const StatesGoOn goes_on(i > 0);
     model.model->Hidden(chunks[i].batch, states[i]);
     states.push_back(states[i].Following());
   }
@@ -41,6 +43,7 @@ double Exact(const LoadedModel& model, const std::vector<Chunk>& chunks, const S
       ForBorder(states[i - 1], states[i], [](const Tensor&, const Tensor& begun) { begun.Track(); });
     }
     const ops::DropoutRows rows(chunks[i].rows);
+    const StatesGoOn goes_on(i > 0);
     loss += ForwardBackward(model, chunks[i], states[i], l2_wrap, counted, weight);
     for (int var = 0; var < static_cast<int>(first.specs().size()); ++var) states[i].at(var).out.ClearGrad();
     if (i == 0) break;
@@ -57,6 +60,7 @@ double Truncated(const LoadedModel& model, const std::vector<Chunk>& chunks, con
   State state = first;
   for (const Chunk& chunk : chunks) {
     const ops::DropoutRows rows(chunk.rows);
+    const StatesGoOn goes_on(&chunk != &chunks[0]);
     loss += ForwardBackward(model, chunk, state, l2_wrap, counted, weight);
     if (!std::isfinite(loss)) break;
     state = state.Following();
@@ -101,7 +105,9 @@ double LossInChunks(const LoadedModel& model, const Samples& samples, const Stat
   const int64_t all = static_cast<int64_t>(samples.batch.tokens.size());
   double loss = 0;
   State state = first;
-  for (const Chunk& chunk : CutSamples(samples, tokens > 0 ? tokens : all)) {
+  const std::vector<Chunk> chunks = CutSamples(samples, tokens > 0 ? tokens : all);
+  for (const Chunk& chunk : chunks) {
+    const StatesGoOn goes_on(&chunk != &chunks[0]);
     loss += ops::CrossEntropy(model.model->Hidden(chunk.batch, state), model.model->head(), chunk.targets,
                               {.counted = CountTargets(samples), .bias = model.model->head_bias()})
                 .data()[0];

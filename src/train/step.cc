@@ -8,6 +8,7 @@
 #include "ops/ops.h"
 #include "ops/spikes.h"
 #include "train/data_parallel.h"
+#include "train/tuned_states.h"
 
 namespace linnet {
 
@@ -24,7 +25,6 @@ Samples MyShare(const Samples& whole, const Communicator& others) {
   return share;
 }
 
-/// Forward and backward pass over one of the batches, whose gradients count `weight` times. Returns the loss
 /// What is trained, among which are the factors of adapters.
 std::vector<Tensor> TrainedFactors(const Optimizer& optimizer) {
   std::vector<Tensor> tensors;
@@ -32,6 +32,7 @@ std::vector<Tensor> TrainedFactors(const Optimizer& optimizer) {
   return tensors;
 }
 
+/// Forward and backward pass over one of the batches, whose gradients count `weight` times. Returns the loss
 /// or, of several processes, this one's part of it.
 double Pass(const LoadedModel& model, const Samples& batch, const State& state, const StepOptions& options,
             ops::DropoutMask mask, double weight, const DataParallel* parallel) {
@@ -61,8 +62,11 @@ double ForwardBackward(const LoadedModel& model, const Samples& samples, const S
       hidden, model.model->head(), samples.targets,
       {.l2_wrap = static_cast<float>(l2_wrap), .counted = counted, .bias = model.model->head_bias()});
   const double value = loss.data()[0];
-  // Gradients of a loss that is no number would only cost time; the step will be skipped.
-  if (std::isfinite(value)) tape.Backward(loss, static_cast<float>(weight));
+  // Gradients of a loss that is no number would only cost time; the step will be skipped. And where gradients
+  // end at the borders of chunks, those after the first have nothing to do with initial states that are
+  // tuned.
+  const bool depends = loss.tracked() || !StatesGoOn::InForce();
+  if (std::isfinite(value) && depends) tape.Backward(loss, static_cast<float>(weight));
   return value;
 }
 
@@ -74,11 +78,11 @@ StepOutcome TrainStep(const LoadedModel& model, Optimizer& optimizer, std::span<
   StepOutcome outcome;
   const ops::SpikeCount spikes;
   optimizer.ClearGradients();
+  const ops::AdapterDropoutScope of_adapters(options.adapter_dropout, TrainedFactors(optimizer));
   ops::DropoutMask mask = options.dropout;
   for (size_t i = 0; i < batches.size(); ++i) {
     const bool last = parallel != nullptr && i + 1 == batches.size();
     std::optional<AfterEachStep> sending;
-  const ops::AdapterDropoutScope of_adapters(options.adapter_dropout, TrainedFactors(optimizer));
     if (last) parallel->Begin();
     // Each of several chunks adds to all gradients: these are final only after the last one, in Finish.
     if (last && options.chunking.tokens == 0) sending.emplace([=] { parallel->SendFinal(); });

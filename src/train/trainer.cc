@@ -301,7 +301,7 @@ void Run::Measure(StepRecord& record, bool last) {
   if (!held_out_.empty() && due) MeasureHeldOut(record, last);
   if (!eval_.empty() && due) record.eval_loss = Loss(last ? eval_ : eval_sample_);
   if (options_.sample_every > 0 && (last || counters_.step % options_.sample_every == 0)) {
-    record.sample = observer_.Sample(weights_.model, options_, record.step);
+    record.sample = observer_.Sample(weights_, options_, record.step);
   }
 }
 
@@ -460,6 +460,12 @@ std::optional<TrainResult> Run::Go() {
   observer_.Started(
       {&options_, &weights_, data_.get(), first_step_, options_.minutes != 0 ? 0 : TotalSteps()});
   WarnOfOtherSums();
+  if (options_.tune == "state" && options_.backprop == "truncated") {
+    observer_.Message(fmt::format(
+        "--backprop truncated ends gradients at the borders of chunks, so the states are learnt from "
+        "the first {} tokens of each sample alone; --backprop exact learns from all",
+        options_.chunk));
+  }
   start_ = Clock::now();
   Tick();
   bool interrupted = false, last = Finished();

@@ -43,7 +43,7 @@ class TrainObserver {
   virtual void Message(const std::string&) {}
   /// Asked for a sample of what the model writes (--sample-every), as valid UTF-8: texts are made by those
   /// who run models. The same model and step must give the same text.
-  virtual std::string Sample(const LoadedModel&, const TrainOptions&, int64_t /*step*/) { return ""; }
+  virtual std::string Sample(const TrainableModel&, const TrainOptions&, int64_t /*step*/) { return ""; }
   /// Asked, whenever the held-out loss is measured, for another number that says how good the model is; kept
   /// in the log as "quality".
   virtual std::optional<double> Quality(const LoadedModel&, const std::vector<Samples>& /*held_out*/) {

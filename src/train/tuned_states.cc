@@ -1,15 +1,18 @@
 #include "train/tuned_states.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/backend.h"
-#include "nn/state_file.h"
 #include "ops/tape.h"
 
 namespace linnet {
 namespace {
 
 constexpr std::string_view kWkv = ".att.wkv", kTuned = ".att.time_state";
+
+thread_local bool go_on_in_force = false;
 
 struct Initial {
   int variable;  // of the state
@@ -23,9 +26,10 @@ class TunedStatesModel : public Model {
       : model_(std::move(model)), initials_(std::move(initials)), transposed_(transposed) {}
 
   Tensor Hidden(const Batch& batch, const State& state) const override {
+    if (StatesGoOn::InForce()) return model_->Hidden(batch, state);
     for (const Initial& initial : initials_) {
       const auto [in, out] = state.at(initial.variable);
-      if (in.raw() != out.raw()) Begin(initial, in);  // states in place go on from what they hold
+      if (in.raw() != out.raw()) Begin(initial, in);  // states in place begin with what they hold
     }
     return model_->Hidden(batch, state);
   }
@@ -89,6 +93,23 @@ std::vector<Parameter> TuneStates(LoadedModel& model, const std::filesystem::pat
         path.string(), model.architecture->title);
   model.model = std::make_unique<TunedStatesModel>(std::move(model.model), std::move(initials), transposed);
   return parameters;
+}
+
+StatesGoOn::StatesGoOn(bool go_on) : outer_(std::exchange(go_on_in_force, go_on)) {}
+StatesGoOn::~StatesGoOn() { go_on_in_force = outer_; }
+bool StatesGoOn::InForce() { return go_on_in_force; }
+
+Snapshot TunedBeginning(const LoadedModel& model, const std::vector<Parameter>& parameters) {
+  Snapshot snapshot{model.NewState(1).Save(0), {}, {}};
+  const auto& specs = model.params->states();
+  for (const Parameter& p : parameters) {
+    const auto spec = std::ranges::find_if(
+        specs, [&](const StateSpec& s) { return s.name.ends_with(kWkv) && TunedName(s.name) == p.name; });
+    Check(spec != specs.end(), "[state] {} is the beginning of no state of the model", p.name);
+    snapshot.variables[spec - specs.begin()] =
+        model.architecture->state_is_key_value ? TransposedHeads(p.tensor) : p.tensor.Clone();
+  }
+  return snapshot;
 }
 
 }  // namespace linnet

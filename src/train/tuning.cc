@@ -189,13 +189,6 @@ void CheckTuningOptions(const TrainOptions& o) {
         "--lora trains adapters and --tune state initial states, files of two kinds; leave one of them out");
   Check(!beside || o.ema == 0,
         "--ema averages a model's own weights; leave it out with --lora and --tune state");
-  Check(o.tune != "state" || o.chunk == 0,
-        "--chunk carries states from chunk to chunk, and --tune state begins every pass with the states that "
-        "it "
-        "trains; leave --chunk out and give a shorter --ctx");
-  Check(o.tune != "state" || o.sample_every == 0,
-        "--sample-every shows texts that begin with the model's own states, not with those that --tune state "
-        "trains; leave it out");
   Check(!beside || !o.init.empty(),
         "{} trains beside a model that is there already; give it with --init FILE",
         o.lora > 0 ? "--lora" : "--tune state");

@@ -142,10 +142,35 @@ TEST_F(TuneProgram, AStateLearnsAndBecomesAModelsOwn) {
   EXPECT_EQ(generated({"generate", q8, "--state-in", pth}), tuned);
 }
 
+TEST_F(TuneProgram, SamplesOfATunedStateAreWhatItWrites) {
+  const std::string state = Tuned(Base(), "sampled",
+                                  {"--tune", "state", "--lr", "0.1", "--chunk", "8", "--sample-every", "30",
+                                   "--sample-prompt", "PACK", "--sample-tokens", "24", "--seed", "3"},
+                                  0.2);
+  const std::vector<StepRecord> log = ReadLog(Path("sampled") + "/log.jsonl");
+  ASSERT_TRUE(log[29].sample && log.back().sample);
+  EXPECT_NE(*log[29].sample, *log.back().sample);
+  // The sample of step 59 has the seed 3 + 59.
+  const Words generate{"generate", Base(), "-p", "PACK", "-n", "24", "--top-p", "0.9", "--seed", "62"};
+  Words tuned = generate;
+  tuned.insert(tuned.end(), {"--state-in", state});
+  const std::string written = RunLinnet(tuned).out;
+  EXPECT_NE(written.find(*log.back().sample), std::string::npos)
+      << written << " is not " << *log.back().sample;
+  EXPECT_EQ(RunLinnet(generate).out.find(*log.back().sample), std::string::npos);
+}
+
+TEST_F(TuneProgram, TruncatedStatesSayWhatTheyLearnFrom) {
+  const Outcome outcome = RunLinnet(
+      Command(Base(), "truncated", {"--tune", "state", "--chunk", "8", "--backprop", "truncated"}, "2"));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE((outcome.out + outcome.err).find("the first 8 tokens of each sample alone"), std::string::npos);
+}
+
 TEST_F(TuneProgram, ResumedIsNeverStopped) {
   for (const Words& kind :
        {Words{"--lora", "3"}, Words{"--lora", "3", "--pissa"}, Words{"--lora", "3", "--lora-dropout", "0.3"},
-        Words{"--tune", "state"}}) {
+        Words{"--tune", "state"}, Words{"--tune", "state", "--chunk", "8", "--sample-every", "9"}}) {
     Words more = kind;
     more.insert(more.end(), {"--save-every", "10", "--lr", "1e-2"});
     const std::string name = "resume-" + std::to_string(kind.size()) + kind[0];
@@ -205,8 +230,10 @@ TEST_F(TuneProgram, MistakesAreNamed) {
       fails(Base(), {"--lora", "4", "--lora-targets", "fnn.*"}, {"--lora-targets", "'fnn.*'", "ffn."}));
   EXPECT_TRUE(fails(Base(), {"--lora", "4", "--tune", "state"}, {"--lora", "--tune state"}));
   EXPECT_TRUE(fails(Base(), {"--lora", "4", "--freeze", "emb"}, {"--freeze", "--lora"}));
-  EXPECT_TRUE(fails(Base(), {"--tune", "state", "--chunk", "8"}, {"--chunk", "--tune state"}));
   EXPECT_TRUE(fails(Base(), {"--pissa"}, {"--pissa", "--lora"}));
+  EXPECT_TRUE(fails(Base(), {"--lora-dropout", "0.1"}, {"--lora-dropout", "--lora"}));
+  EXPECT_TRUE(
+      fails(Base(), {"--lora", "4", "--pissa", "--lora-dropout", "0.1"}, {"--lora-dropout", "--pissa"}));
   EXPECT_TRUE(fails(Base(), {"--freeze", "*"}, {"--freeze", "nothing to train"}));
   EXPECT_TRUE(fails(Base(), {"--tune", "some"}, {"--tune", "'some'"}));
   EXPECT_TRUE(
@@ -217,6 +244,3 @@ TEST_F(TuneProgram, MistakesAreNamed) {
 
 }  // namespace
 }  // namespace linnet
-  EXPECT_TRUE(fails(Base(), {"--lora-dropout", "0.1"}, {"--lora-dropout", "--lora"}));
-  EXPECT_TRUE(
-      fails(Base(), {"--lora", "4", "--pissa", "--lora-dropout", "0.1"}, {"--lora-dropout", "--pissa"}));

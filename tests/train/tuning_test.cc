@@ -12,6 +12,7 @@
 #include "ops/adapter_dropout.h"
 #include "ops/ops.h"
 #include "train/step.h"
+#include "train/tuned_states.h"
 
 namespace linnet {
 namespace {
@@ -127,7 +128,6 @@ TEST_F(Tuning, GradientsOfAdaptersAreNumericOnes) {
   }
 }
 
-TEST_F(Tuning, GradientsFlowThroughFrozenWeightsOfAnyType) {
 TEST_F(Tuning, GradientsWithDropoutAreNumericOnes) {
   for (const char* arch : {"rwkv6", "rwkv7"}) {
     SCOPED_TRACE(arch);
@@ -167,6 +167,7 @@ TEST_F(Tuning, StepsWithDropoutAreTheSameHoweverTheyAreComputed) {
   EXPECT_NE(step(false, 0, 0).loss, one.loss);
 }
 
+TEST_F(Tuning, GradientsFlowThroughFrozenWeightsOfAnyType) {
   // Activations are rounded to bf16 before a product with such weights, so the loss is a staircase that has
   // no numeric gradient. But it is that of the model with the same weights in float32, whose gradients are
   // the numeric ones, but for that rounding.
@@ -209,6 +210,87 @@ TEST_F(Tuning, GradientsOfInitialStatesAreNumericOnes) {
     EXPECT_EQ(weights.parameters()[1].name, "blocks.1.att.time_state");
     Warm(weights, 0.3);
     ExpectNumericGradients(weights, 0.01, {4e-2f, 1e-2f, 4e-3f});
+  }
+}
+
+/// All gradients of what is tuned, one after the other, which this takes away.
+std::vector<float> TakeGradients(const TrainableModel& weights) {
+  std::vector<float> all;
+  for (const Parameter& p : weights.parameters()) {
+    const Tensor& g = p.tensor.grad();
+    all.insert(all.end(), g.data(), g.data() + g.size());
+    p.tensor.ClearGrad();
+  }
+  return all;
+}
+
+void ExpectNear(const std::vector<float>& found, const std::vector<float>& expected, double tolerance) {
+  ASSERT_EQ(found.size(), expected.size());
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    difference += std::pow(found[i] - expected[i], 2), norm += std::pow(expected[i], 2);
+  }
+  ASSERT_GT(norm, 1e-12);
+  EXPECT_LE(std::sqrt(difference / norm), tolerance);
+}
+
+TEST_F(Tuning, GradientsOfInitialStatesInChunksAreThoseOfWholeSamples) {
+  for (const char* arch : {"rwkv5", "rwkv6", "rwkv7"}) {
+    TrainOptions options = Options(arch);
+    options.tune = "state";
+    const TrainableModel weights = StartTuning(options, {});
+    Warm(weights, 0.3);
+    Samples samples = SomeSamples();
+    const State state = NewState(weights);
+    const double loss = ForwardBackward(weights.model, samples, state, 0);
+    const std::vector<float> whole = TakeGradients(weights);
+    for (int64_t tokens : {1, 4, 12, 64}) {
+      for (bool recompute : {false, true}) {
+        SCOPED_TRACE(fmt::format("{} in chunks of {}, recompute {}", arch, tokens, recompute));
+        samples.batch.recompute = recompute;
+        EXPECT_NEAR(ForwardBackwardInChunks(weights.model, samples, state, 0, {tokens}), loss, 1e-5);
+        ExpectNear(TakeGradients(weights), whole, 5e-5);
+        EXPECT_NEAR(LossInChunks(weights.model, samples, state, tokens), loss, 1e-5);
+      }
+    }
+  }
+}
+
+TEST_F(Tuning, TruncatedGradientsOfInitialStatesAreThoseOfTheFirstChunk) {
+  TrainOptions options = Options("rwkv7");
+  options.tune = "state";
+  const TrainableModel weights = StartTuning(options, {});
+  Warm(weights, 0.3);
+  const Samples samples = SomeSamples();
+  const State state = NewState(weights);
+  const double loss = Loss(weights);
+  EXPECT_NEAR(ForwardBackwardInChunks(weights.model, samples, state, 0, {4, true}), loss, 1e-5)
+      << "the loss is that of all tokens";
+  const std::vector<float> truncated = TakeGradients(weights);
+  ForwardBackward(weights.model, CutSamples(samples, 4)[0], state, 0, CountTargets(samples));
+  ExpectNear(truncated, TakeGradients(weights), 1e-6);
+}
+
+TEST_F(Tuning, GenerationBeginsWithTheTunedStates) {
+  for (const char* arch : {"rwkv6", "rwkv7"}) {  // [key, value] and [value, key]
+    SCOPED_TRACE(arch);
+    TrainOptions options = Options(arch);
+    options.tune = "state";
+    const TrainableModel weights = StartTuning(options, {});
+    Warm(weights, 0.3);
+    const Snapshot beginning = TunedBeginning(weights.model, weights.parameters());
+    const auto hidden = [&](State::Mode mode, bool restored) {
+      State state = weights.model.NewState(2, mode);
+      for (int slot = 0; restored && slot < 2; ++slot) state.Restore(slot, beginning.variables);
+      const Tensor h = weights.model.model->Hidden(SomeSamples().batch, state);
+      return std::vector<float>(h.data(), h.data() + h.size());
+    };
+    const std::vector<float> training = hidden(State::Mode::kKeepInitial, false);
+    EXPECT_EQ(hidden(State::Mode::kInPlace, true), training);
+    EXPECT_NE(hidden(State::Mode::kInPlace, false), training);
+    EXPECT_THROW(
+        TunedBeginning(weights.model, {{"blocks.7.att.time_state", Tensor::Zeros({1}), Role::kVector, 1}}),
+        Error);
   }
 }
 
