@@ -1,5 +1,6 @@
-// Several processes, started by mpirun: what an all-reduce between them costs, and a step of data-parallel
-// training against the same step in one process with as many threads.
+// Several processes, started by mpirun: how fast they add up gradients (reduce-scatter), hand on values
+// (all-gather) and do both (all-reduce), by the size of what is exchanged; and a step of data-parallel
+// training against the same step in one process with as many threads. --layers 0 leaves the steps out.
 //
 //   mpirun -np 2 --bind-to none comm_bench [--layers 4] [--width 256] [--vocab 256] [--ctx 512] [--batch 4]
 //   [--rounds 15] [--precision bf16]
@@ -8,6 +9,8 @@
 // kinds of step are measured in turns. "hidden" is the part of the time that gradients take when they are
 // sent after the backward pass which the step did not wait for when they left during it.
 #include <cstdio>
+#include <functional>
+#include <map>
 
 #include "bench/measure.h"
 #include "train/data_parallel.h"
@@ -36,45 +39,62 @@ Options Parse(int argc, char** argv) {
   return o;
 }
 
-/// Sums `values` over all processes as training does it: each adds up one part and sends it to all.
-void AllReduce(Communicator& others, const Tensor& values) {
+std::span<std::byte> Bytes(const Tensor& t) { return {static_cast<std::byte*>(t.raw()), t.bytes()}; }
+
+/// What process `rank` of `n` owns of the values.
+Tensor Part(const Tensor& values, int rank, int n) {
+  const Dim begin = values.size() * rank / n, end = values.size() * (rank + 1) / n;
+  return Elements(values, begin, end - begin);
+}
+
+/// What training does with gradients: each process gets the sum, over all of them, of the part that it owns.
+Tensor ReduceScatter(Communicator& others, const Tensor& values) {
   const int n = others.size(), self = others.rank();
-  const auto part = [&](int rank) {
-    const Dim begin = values.size() * rank / n, end = values.size() * (rank + 1) / n;
-    return Elements(values, begin, end - begin);
-  };
-  const auto bytes = [](const Tensor& t) { return std::span(static_cast<std::byte*>(t.raw()), t.bytes()); };
   std::vector<std::unique_ptr<Transfer>> transfers;
   for (int r = 0; r < n; ++r) {
-    if (r != self) transfers.push_back(others.Send(r, bytes(part(r))));
+    if (r != self) transfers.push_back(others.Send(r, Bytes(Part(values, r, n))));
   }
-  const Tensor sum = part(self).Clone(), incoming = Tensor::Empty(sum.shape());
+  const Tensor sum = Part(values, self, n).Clone(), incoming = Tensor::Empty(sum.shape());
   for (int r = 0; r < n; ++r) {
     if (r == self) continue;
-    others.Receive(r, bytes(incoming))->Wait();
+    others.Receive(r, Bytes(incoming))->Wait();
     Backend::For(Device::kCpu).AddTo(incoming, sum);
   }
   for (const auto& transfer : transfers) transfer->Wait();
-  transfers.clear();
-  for (int r = 0; r < n; ++r) {
-    if (r == self) continue;
-    transfers.push_back(others.Send(r, bytes(sum), 1));
-    transfers.push_back(others.Receive(r, bytes(part(r)), 1));
+  return sum;
+}
+
+/// And with new values: each process sends the part that it owns to all.
+void AllGather(Communicator& others, const Tensor& mine, const Tensor& values) {
+  std::vector<std::unique_ptr<Transfer>> transfers;
+  for (int r = 0; r < others.size(); ++r) {
+    if (r == others.rank()) continue;
+    transfers.push_back(others.Send(r, Bytes(mine), 1));
+    transfers.push_back(others.Receive(r, Bytes(Part(values, r, others.size())), 1));
   }
   for (const auto& transfer : transfers) transfer->Wait();
 }
 
-/// GB/s that each process sends while all sum up `values` floats.
-double Bandwidth(Communicator& others, Dim values, Dim rounds) {
-  const Tensor t = RandomTensor({values}, 1);
-  std::vector<double> speeds;
+/// GB/s that each process sends while all of them do this with `values` floats: either half, and both, which
+/// make an all-reduce.
+nlohmann::json Bandwidths(Communicator& others, Dim values, Dim rounds) {
+  const Tensor t = RandomTensor({values}, 1), sum = Part(t, others.rank(), others.size()).Clone();
+  const double a_half = static_cast<double>(t.bytes()) * (others.size() - 1) / others.size();
+  const std::tuple<const char*, double, std::function<void()>> ways[] = {
+      {"reduce_scatter", a_half, [&] { ReduceScatter(others, t); }},
+      {"all_gather", a_half, [&] { AllGather(others, sum, t); }},
+      {"all_reduce", 2 * a_half, [&] { AllGather(others, ReduceScatter(others, t), t); }}};
+  std::map<std::string, std::vector<double>> speeds;
   for (Dim round = -2; round < rounds; ++round) {
-    others.Sum(0);
-    const double seconds = Seconds([&] { AllReduce(others, t); });
-    const double sent = 2.0 * static_cast<double>(t.bytes()) * (others.size() - 1) / others.size();
-    if (round >= 0) speeds.push_back(sent / seconds / 1e9);
+    for (const auto& [name, sent, body] : ways) {
+      others.Sum(0);
+      const double seconds = Seconds(body);
+      if (round >= 0) speeds[name].push_back(sent / seconds / 1e9);
+    }
   }
-  return Median(speeds);
+  nlohmann::json report{{"bytes", t.bytes()}};
+  for (const auto& [name, all] : speeds) report[name + "_gb_per_s"] = Median(all);
+  return report;
 }
 
 Samples SomeText(const Options& o) {
@@ -143,11 +163,10 @@ void Measure(Communicator& others, const Options& o) {
   nlohmann::json report{
       {"machine", Machine()}, {"processes", others.size()}, {"layers", o.layers}, {"width", o.width},
       {"ctx", o.ctx},         {"batch", o.batch},           {"bf16", o.bf16}};
-  for (Dim kilobytes : {64, 1024, 4096, 65536}) {
-    report["all_reduce_gb_per_s"][std::to_string(kilobytes) + " KB"] =
-        Bandwidth(others, kilobytes * 256, o.rounds);
+  for (Dim kilobytes : {4, 64, 256, 1024, 4096, 16384, 65536}) {
+    report["exchanged"].push_back(Bandwidths(others, kilobytes * 256, o.rounds));
   }
-  report["step"] = Steps(others, o);
+  if (o.layers > 0) report["step"] = Steps(others, o);
   if (others.rank() == 0) std::puts(report.dump(2).c_str());
 }
 
