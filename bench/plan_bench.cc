@@ -10,6 +10,7 @@
 #include "bench/measure.h"
 #include "tensor/memory.h"
 #include "train/plan.h"
+#include "train/speed.h"
 #include "train/trainer.h"
 
 namespace linnet::bench {
@@ -48,6 +49,7 @@ TrainOptions OptionsOf(const Case& c, const std::string& text, int64_t steps) {
 class Watch : public TrainObserver {
  public:
   void Started(const RunFacts& run) override {
+    MeasureMatMulPeak(run.options->precision == "bf16" ? DType::kBf16 : DType::kF32);  // as the command does
     tokens_per_step = static_cast<double>(run.options->tokens_per_step());
     ResetHostMemoryPeak();
   }

@@ -54,7 +54,7 @@ class TrainDisplay : public TrainObserver {
     const TrainOptions& o = *run.options;
     const LoadedModel& model = run.weights->model;
     peak_ = MeasureMatMulPeak(o.precision == "bf16" ? DType::kBf16 : DType::kF32);
-    flops_per_token_ = TrainingFlopsPerToken(model);
+    flops_per_token_ = TrainingFlopsPerToken(*run.weights);
     tokens_per_step_ = static_cast<double>(o.tokens_per_step());
     steps_ = run.steps;
     line_.Print(fmt::format("model     {}, {} of width {}, {} parameters", model.architecture->title,

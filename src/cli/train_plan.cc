@@ -33,6 +33,7 @@ void PrintJson(const RunPlan& plan) {
   const RunPlan::Memory& m = plan.memory;
   const auto whole = [](double bytes) { return std::llround(bytes); };
   const nlohmann::ordered_json object = {{"parameters", plan.parameters},
+                                         {"trained", plan.trained},
                                          {"tokens_per_step", plan.tokens_per_step},
                                          {"steps", plan.steps},
                                          {"flops_per_token", plan.flops_per_token},
@@ -58,7 +59,10 @@ void PrintJson(const RunPlan& plan) {
 void PrintTable(const RunPlan& plan) {
   const RunPlan::Memory& m = plan.memory;
   PrintLabelled({
-      {"parameters", WithCommas(plan.parameters)},
+      {"parameters",
+       WithCommas(plan.parameters) + (plan.trained == plan.parameters
+                                          ? ""
+                                          : fmt::format(", and {} are trained", WithCommas(plan.trained)))},
       {"a step", fmt::format("{} tokens, {}FLOP ({}FLOP a token)", WithCommas(plan.tokens_per_step),
                              Operations(plan.flops_per_step()), Operations(plan.flops_per_token))},
       {"weights", Bytes(m.weights)},
@@ -72,8 +76,8 @@ void PrintTable(const RunPlan& plan) {
       {"data", Bytes(m.data) + " of files, read through the system's cache"},
       {"time", fmt::format("{} a step, {:.0f} tokens/s", Seconds(plan.step_seconds),
                            static_cast<double>(plan.tokens_per_step) / plan.step_seconds)},
-      {"beside", fmt::format("{} to make the weights, {} a checkpoint", Seconds(plan.start_seconds),
-                             Seconds(plan.save_seconds))},
+      {"beside",
+       fmt::format("{} to start, {} a checkpoint", Seconds(plan.start_seconds), Seconds(plan.save_seconds))},
       {"the run", fmt::format("{} steps, {}", WithCommas(plan.steps), Seconds(plan.run_seconds))},
   });
   fmt::print("\nmeasured with {}; nothing was written\n",

@@ -1,13 +1,17 @@
 // What a run will take, told before it begins: parameters, memory by kind, operations, time.
 //
-// What can be measured is measured. Where a step of the whole model fits memory and takes seconds, three are
-// run, with tokens drawn at random. Else smaller models of the same width are: what a step keeps and how long
-// it takes is a + b L + S (c + d L) for L layers and S sequences, so four points give all of it.
+// What can be measured is measured. Where a step of the whole model fits memory and takes seconds, some are
+// run (train/trial.h), with tokens drawn at random. Else smaller models of the same width are: what a step
+// keeps and how long it takes is a + b L + S (c + d L) for L layers and S sequences, so four points give all
+// of it.
 //
 // The most memory that is in use at once is reached in a backward pass, which frees activations and makes
 // gradients layer by layer, or in the loss:
 //     peak = weights + masters + moments + max(forward, one layer's pass + max(kept of others, gradients of
 //     others))
+//
+// Adapters and initial states are planned with the model that they are beside, as it lies in its file, or
+// with parts that have random weights of its type; only they have gradients and moments.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +22,10 @@ namespace linnet {
 
 struct RunPlan {
   int64_t parameters = 0;
+  int64_t trained = 0;  // values that are: of parameters, adapters or initial states
   int64_t tokens_per_step = 0;
   int64_t steps = 0;
-  double flops_per_token = 0;  // 6 a parameter, and the recurrence; what --recompute does again not counted
+  double flops_per_token = 0;  // TrainingFlopsPerToken; what --recompute does again not counted
 
   struct Memory {  // bytes
     double weights = 0, masters = 0, gradients = 0, moments = 0;
@@ -32,9 +37,9 @@ struct RunPlan {
   double available_bytes = 0;
 
   double step_seconds = 0;   // 0: was not asked for
-  double start_seconds = 0;  // to make the weights
+  double start_seconds = 0;  // to read data, make weights, set up products and take memory for the first step
   double save_seconds = 0;   // a checkpoint
-  double run_seconds = 0;    // with the start, checkpoints and the measurements of held-out loss
+  double run_seconds = 0;    // with the start, checkpoints and the measurements of the loss
   bool whole_model = false;  // was run; else parts of it were
 
   double flops_per_step() const { return flops_per_token * static_cast<double>(tokens_per_step); }

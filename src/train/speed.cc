@@ -8,11 +8,18 @@
 
 namespace linnet {
 
-double TrainingFlopsPerToken(const LoadedModel& model) {
+double TrainingFlopsPerToken(const TrainableModel& weights) {
+  const LoadedModel& model = weights.model;
   double flops = 3 * model.architecture->recurrence_flops(model.sizes);
+  const auto count = [&](double each, const Tensor& t) { flops += each * static_cast<double>(t.size()); };
   for (const Parameter& p : model.params->parameters()) {
-    if (!IsTable(p)) flops += 6.0 * static_cast<double>(p.tensor.size());
+    if (!IsTable(p)) count(p.tensor.tracked() ? 6 : 4, p.tensor);
   }
+  if (!weights.beside_model()) return flops;
+  for (const Parameter& p : weights.parameters()) {
+    if (p.role == Role::kLowRank) count(6, p.tensor);  // of an adapter
+  }
+  for (const auto& [name, fixed] : weights.beginnings) count(4, fixed);
   return flops;
 }
 

@@ -143,6 +143,17 @@ void StartLora(const TrainOptions& o, const fs::path& saved, TrainableModel& wei
   Adapt(weights.model, adapters);
 }
 
+/// Puts what is trained, new or as a checkpoint `saved` it, beside the model.
+void Begin(const TrainOptions& o, const fs::path& saved, TrainableModel& weights) {
+  if (o.lora > 0) {
+    StartLora(o, saved, weights);
+  } else {
+    weights.trainable = TuneStates(weights.model, o.init, saved);
+  }
+  for (const Parameter& p : weights.trainable) p.tensor.Track();
+  weights.masters.resize(weights.trainable.size());
+}
+
 }  // namespace
 
 bool TrainsBesideModel(const TrainOptions& options) { return options.lora > 0 || options.tune == "state"; }
@@ -153,13 +164,14 @@ TrainableModel StartTuning(const TrainOptions& o, const fs::path& saved) {
   CheckAsAsked(o, weights.model, o.init);
   weights.metadata = AboutBase(weights.model, o.init);
   if (!saved.empty()) CheckSameBase(saved, o.init, weights.metadata);
-  if (o.lora > 0) {
-    StartLora(o, saved, weights);
-  } else {
-    weights.trainable = TuneStates(weights.model, o.init, saved);
-  }
-  for (const Parameter& p : weights.trainable) p.tensor.Track();
-  weights.masters.resize(weights.trainable.size());
+  Begin(o, saved, weights);
+  return weights;
+}
+
+TrainableModel StartTuningBeside(const TrainOptions& o, LoadedModel model) {
+  TrainableModel weights{std::move(model), {}, {}, {}, {}};
+  weights.metadata[kWeights] = Fingerprint(weights.model);
+  Begin(o, {}, weights);
   return weights;
 }
 

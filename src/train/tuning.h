@@ -25,6 +25,9 @@ bool TrainsBesideModel(const TrainOptions& options);
 /// names no weight that can have an adapter.
 TrainableModel StartTuning(const TrainOptions& options, const std::filesystem::path& saved);
 
+/// The same beside a model in memory that stands for the one in --init: to measure with.
+TrainableModel StartTuningBeside(const TrainOptions& options, LoadedModel model);
+
 /// How a file holds a factor of PiSSA that began as `beginning`.
 Tensor WithBeginning(const std::string& name, const Tensor& value, const Tensor& beginning);
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/program.h"
+#include "nn/conversion.h"
 #include "tensor/memory.h"
 #include "train/refusal.h"
 #include "train/trainer.h"
@@ -95,11 +96,90 @@ TEST_F(Plans, MemoryOfAnotherArchitecture) {
   ExpectWithin15Percent();
 }
 
+/// Of what is trained beside a model, whose weights are used where they lie in its file.
+class PlansBeside : public Plans {
+ protected:
+  void WriteBase(DType type) {
+    const Architecture& rwkv7 = FindArchitecture("rwkv7");
+    const LoadedModel model = NewModel(
+        rwkv7, rwkv7.complete_sizes({{"layers", 5}, {"width", 64}, {"head_size", 16}, {"vocab", 256}}), 1);
+    std::vector<NamedTensor> tensors;
+    for (const Parameter& p : model.params->parameters()) tensors.push_back({p.name, p.tensor});
+    WriteSafetensors(folder_ / "f32", tensors, {});
+    Conversion(folder_ / "f32", FileFormat::kSafetensors, type).Write(folder_ / "base");
+    options_.init = folder_ / "base";
+    options_.batch = 2;
+  }
+
+  void ExpectWithin15PercentBeside() const {
+    const auto before = static_cast<double>(HostMemoryUse().in_use_bytes);
+    double bytes = 0, mapped = 0;
+    {
+      const LoadedModel model = LoadModel(options_.init);
+      for (const Parameter& p : model.params->parameters()) bytes += static_cast<double>(p.tensor.bytes());
+      mapped = bytes - (static_cast<double>(HostMemoryUse().in_use_bytes) - before);
+    }
+    const RunPlan plan = PlanRun(options_);
+    const auto trained = static_cast<double>(plan.trained);
+    EXPECT_EQ(plan.memory.weights, bytes + (options_.pissa ? 8 : 4) * trained);
+    EXPECT_EQ(plan.memory.gradients, 4 * trained);
+    EXPECT_EQ(plan.memory.moments, 8 * trained);
+    EXPECT_EQ(plan.memory.masters, 0);
+    EXPECT_GT(plan.step_seconds, 0);
+    const double estimate = EstimatePeakBytes(options_);
+    const double peak = PeakOfRun().first + mapped;
+    EXPECT_NEAR(plan.memory.peak / peak, 1, 0.15);
+    EXPECT_NEAR(estimate / peak, 1, 0.15) << "from steps of parts";
+  }
+};
+
+TEST_F(PlansBeside, ALora) {
+  for (DType type : {DType::kF32, DType::kBf16, DType::kQ8_0}) {
+    SCOPED_TRACE(Traits(type).name);
+    WriteBase(type);
+    options_.lora = 4;
+    ExpectWithin15PercentBeside();
+  }
+  // A block has four matrices [64, 64] and two with 256 on one side.
+  EXPECT_EQ(PlanRun(options_).trained, 5 * (4 * (4 * (64 + 64)) + 2 * 4 * (64 + 256)));
+  options_.lora_targets = "blocks.3.att.key,ffn.*";
+  EXPECT_EQ(PlanRun(options_).trained, 4 * (64 + 64) + 5 * 2 * 4 * (64 + 256));
+  EXPECT_GT(EstimatePeakBytes(options_), 0) << "of parts that have no layer 3";
+  options_.lora_targets = "", options_.recompute = true, options_.pissa = true;
+  ExpectWithin15PercentBeside();
+}
+
+TEST_F(PlansBeside, InitialStates) {
+  for (DType type : {DType::kF32, DType::kQ8_0}) {
+    SCOPED_TRACE(Traits(type).name);
+    WriteBase(type);
+    options_.tune = "state";
+    ExpectWithin15PercentBeside();
+  }
+  EXPECT_EQ(PlanRun(options_).trained, 5 * 4 * 16 * 16);
+}
+
+TEST_F(PlansBeside, OperationsAreThoseOfWhatIsTrained) {
+  WriteBase(DType::kF32);
+  options_.lora = 4;
+  const RunPlan lora = PlanRun(options_);
+  options_.lora = 0, options_.tune = "state";
+  const RunPlan state = PlanRun(options_);
+  options_.tune = "full";
+  const RunPlan full = PlanRun(options_);
+  EXPECT_EQ(full.trained, full.parameters);
+  const double recurrence =
+      3 * FindArchitecture("rwkv7").recurrence_flops({{"layers", 5}, {"width", 64}, {"head_size", 16}});
+  EXPECT_NEAR((state.flops_per_token - recurrence) / (full.flops_per_token - recurrence), 4.0 / 6, 1e-9);
+  EXPECT_NEAR(lora.flops_per_token - state.flops_per_token, 6 * static_cast<double>(lora.trained), 1e-6);
+}
+
 TEST_F(Plans, CountWhatTheySay) {
   const RunPlan plan = PlanRun(options_);
   EXPECT_EQ(plan.tokens_per_step, 256);
   EXPECT_EQ(plan.steps, 3);
   const auto parameters = static_cast<double>(plan.parameters);
+  EXPECT_EQ(plan.trained, plan.parameters);
   EXPECT_EQ(plan.memory.weights, 4 * parameters);
   EXPECT_EQ(plan.memory.masters, 0);
   EXPECT_EQ(plan.memory.gradients, 4 * parameters);
