@@ -66,7 +66,7 @@ void PrintTable(const RunPlan& plan) {
       {"a step", fmt::format("{} tokens, {}FLOP ({}FLOP a token)", WithCommas(plan.tokens_per_step),
                              Operations(plan.flops_per_step()), Operations(plan.flops_per_token))},
       {"weights", Bytes(m.weights)},
-      {"masters", m.masters > 0 ? Bytes(m.masters) + ", float32" : "none, the weights are float32"},
+      {"masters", m.masters > 0 ? Bytes(m.masters) + ", float32" : "none, what is trained is float32"},
       {"moments", Bytes(m.moments)},
       {"gradients", Bytes(m.gradients)},
       {"activations", Bytes(m.activations) + ", given back as gradients come"},
