@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "base/parallel.h"
 #include "cli/program.h"
 #include "train/checkpointing.h"
 #include "train/refusal.h"
@@ -228,6 +229,7 @@ TEST_F(RunTest, TheBestModelIsKept) {
 }
 
 TEST_F(RunTest, AnotherNumberOfThreadsIsNamed) {
+  if (PhysicalCores() < 2) GTEST_SKIP() << "there is one core, so never a second thread";
   Watcher watcher;
   watcher.stop_after = 3;
   const TrainOptions o = Options("run", 6);
