@@ -17,16 +17,18 @@ cd "$work/linnet"
 recipes/starter/conversations answers >"$work/a.jsonl"
 recipes/starter/conversations answers >"$work/b.jsonl"
 cmp "$work/a.jsonl" "$work/b.jsonl" || fail "the conversations differ from run to run"
+recipes/starter/conversations more-answers >>"$work/a.jsonl"
 recipes/starter/conversations answers --text >"$work/a.txt"
+recipes/starter/conversations more-answers --text >>"$work/a.txt"
 recipes/starter/conversations questions --text >"$work/q.txt"
 recipes/starter/conversations more-questions --text >>"$work/q.txt"
 recipes/starter/conversations words --text >>"$work/q.txt"
 ! grep -q $'\001' "$work/a.txt" || fail "a line end was not restored"
 
-# Every phrasing comes twice with its answer and 18 times with its title; none is held out.
+# Every phrasing comes with its answer, 18 times with its title, and five times more with it beside the answers; none is held out.
 phrasings=$(sed 's/.*"questions": \[//; s/\], "answer".*//' data/howto.jsonl | grep -o '"[^"]*"' | wc -l)
 asked=$(grep -o '"role": "user"' "$work/a.jsonl" | wc -l)
-((asked >= 2 * phrasings)) || fail "$asked questions of $phrasings phrasings"
+((asked >= 6 * phrasings)) || fail "$asked questions of $phrasings phrasings"
 titled=$(grep -c '^Question: ' "$work/q.txt")
 ((titled >= 18 * phrasings)) || fail "$titled titles of $phrasings phrasings"
 grep -qxF 'Answer: What is an RNN?' "$work/q.txt" || fail "no title is what it should be"
@@ -34,10 +36,16 @@ grep -q '^Answer: What is an RNN? A recurrent' "$work/a.txt" || fail "the answer
 (($(grep -c '^Question: ' "$work/a.txt") >= asked)) || fail "the text has other questions than the lines"
 bare() { tr 'A-Z' 'a-z' | sed 's/[.?!]*$//'; }
 sed -n 's/^Question: //p' "$work/a.txt" "$work/q.txt" | bare | sort -u >"$work/asked"
-sed 's/.*"question": "//; s/"}$//' data/howto-heldout.jsonl | bare | sort -u >"$work/held_out"
-(($(wc -l <"$work/held_out") == 100)) || fail "not 100 questions are held out"
+held_out() { sed 's/.*"question": "//; s/"}$//' "$@" | bare | sort -u; }
+(($(held_out data/howto-heldout.jsonl | wc -l) == 100)) || fail "not 100 questions are held out"
+held_out data/howto-heldout.jsonl data/howto-validation.jsonl >"$work/held_out"
 both=$(comm -12 "$work/asked" "$work/held_out")
 [[ -z $both ]] || fail "held out, and yet trained on: $both"
+# A title that stands alone is left open, so that its end is not learnt; an answer is not.
+open='{"role": "assistant", "content": "What is an RNN?"}], "end": false}'
+grep -qF "$open" "$work/a.jsonl" || fail "there are no titles whose end is open"
+! grep -qF '{"role": "assistant", "content": "What is an RNN?"}]}' "$work/a.jsonl" || fail "a title ends"
+grep -q 'What is an RNN? A recurrent[^"]*"}\(, {"role": "user".*\)*\]}$' "$work/a.jsonl" || fail "there are no whole answers"
 grep -A1 -E '^Question: (tell me more|why)$' "$work/a.txt" >"$work/follow" || fail "there are no follow-ups"
 ! head -n 1 "$work/a.txt" | grep -qE '^Question: (why|tell me more)' || fail "a follow-up follows nothing"
 grep -q '"text": "# Chat' "$work/a.jsonl" || fail "the documents are not there"
