@@ -56,7 +56,7 @@ class TrainingStep {
   const TrainableModel& weights() const { return weights_; }
   Dim parameters() const { return weights_.model.params->count(); }
   double tokens() const { return static_cast<double>(samples_.batch.tokens.size()); }
-  double Flops() const { return tokens() * TrainingFlopsPerToken(weights_.model); }
+  double Flops() const { return tokens() * TrainingFlopsPerToken(weights_); }
   const Batch& batch() const { return samples_.batch; }
 
  private:
